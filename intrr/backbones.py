@@ -77,10 +77,11 @@ class Transformer(nn.Module):
         super().__init__()
         head_dim, ff = head_dim or dim // heads, ff or 4 * dim
         self.distance = nn.Embedding(32, heads)
-        self.blocks = nn.ModuleList(Block(dim, heads, head_dim, ff, dropout) for _ in range(layers))
+        blocks = [Block(dim, heads, head_dim, ff, dropout) for _ in range(layers)]
+        self.blocks = nn.ModuleList(blocks)
         self.norm = nn.RMSNorm(dim)
         nn.init.zeros_(self.distance.weight)
-        for b in self.blocks:
+        for b in blocks:
             for w in (b.out.weight, b.down.weight):
                 nn.init.normal_(w, std=0.02)
 

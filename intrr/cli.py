@@ -24,7 +24,7 @@ from tyro.conf import Positional
 from .baselines import BASELINES
 from .core import InputError, atomic_path, pick_device, plain, save_json
 from .experiments import Run, Setup, evaluate_baseline
-from .models import MODELS, Recipe
+from .models import MODELS, IntRR, Recipe
 from .plots import pick_pair, redistribution_heatmap, redistribution_of
 from .sids import health_text
 
@@ -54,28 +54,36 @@ def command(
         print(jsonlib.dumps(out, ensure_ascii=False))
         return out
 
-    COMMANDS[fn.__name__] = wrapped
+    COMMANDS[wrapped.__name__] = wrapped
     return wrapped
 
 
 COMMANDS: dict[str, Callable[..., dict[str, Any]]] = {}
 
-# %% ../nbs/50_cli.ipynb #735f2370
+# %% ../nbs/50_cli.ipynb #a5da2193
+def _parse(kind: str, text: str) -> Any:
+    "The value of a field of this type; raises ValueError or KeyError"
+    if "None" in kind and text.lower() == "none":
+        return None
+    if kind == "bool":
+        return {"true": True, "false": False}[text.lower()]
+    return {"str": str, "int": int, "float": float}[kind.split()[0]](text)
+
+
 def changed(
     recipe: Recipe,
     changes: Sequence[str],  # Such as `dim=64`
 ) -> Recipe:
     "The recipe with some fields changed; raises `InputError` for an unknown field or a value of the wrong kind"
-    kinds, new = {f.name: type(getattr(Recipe(), f.name)) for f in fields(Recipe)}, {}
+    kinds, new = {f.name: str(f.type) for f in fields(Recipe)}, {}
     for change in changes:
         name, _, text = change.partition("=")
         if name not in kinds:
             raise InputError(f"recipe: no field '{name}'; known: {', '.join(kinds)}")
         try:
-            value = {"true": True, "false": False, "none": None}.get(text.lower(), text)
-            new[name] = value if value is not text or kinds[name] is str else (float(text) if kinds[name] is float else int(text))
-        except ValueError as e:
-            raise InputError(f"recipe: {name}={text} is not a number") from e
+            new[name] = _parse(kinds[name], text)
+        except (ValueError, KeyError) as e:
+            raise InputError(f"recipe: {name}={text} is not what it takes ({kinds[name]})") from e
     return replace(recipe, **new)
 
 
@@ -85,7 +93,9 @@ def latest_run(
     "The newest run under `root`; raises `InputError` if there is none"
     found = sorted(Path(root).glob("*/run.json"), key=lambda p: p.stat().st_mtime)
     if not found:
-        raise InputError(f"{root}: no run here; make one with 'intrr quickstart' or 'intrr run --data FOLDER', or name a run folder")
+        raise InputError(
+            f"{root}: no run here; make one with 'intrr quickstart' or 'intrr run --data FOLDER', or name a run folder"
+        )
     return found[-1].parent
 
 # %% ../nbs/50_cli.ipynb #79bed337
@@ -97,7 +107,7 @@ def recommend(
     model: str = "intrr",  # A trained model, or popularity, counts, knn
     device: str = "auto",  # cpu, cuda, …
     json: bool = False,  # Print one JSON object
-) -> dict[str, Any]:  # `history` and `recommendations`, each a list of items with id, title and SID, the latter with scores
+) -> dict[str, Any]:  # `history` and `recommendations`: lists of items with id, title and SID, the latter with scores
     "Recommend items to follow a history"
     return _recommend(Run.open(run or latest_run()), history, k, model, device)
 
@@ -128,7 +138,12 @@ def results_table(
     "Recall and NDCG at 5 and 10 of each record, for each tie order and mask"
     columns = ["recall@5", "recall@10", "ndcg@5", "ndcg@10"]
     rows = [
-        {"system": r["model"], "ties": p.split("/")[0], "history": p.split("/")[1], **{c: f"{m[c]:.4f}" for c in columns}}
+        {
+            "system": r["model"],
+            "ties": p.split("/")[0],
+            "history": p.split("/")[1],
+            **{c: f"{m[c]:.4f}" for c in columns},
+        }
         for r in records
         for p, m in r["metrics"].items()
     ]
@@ -155,7 +170,11 @@ def sids(
     print(f"{run.dataset}\n{run.sids}\n")
     print(health_text(run.health()))
     print(f"\nwritten to {run.folder}")
-    return {"run": run.folder, "sids": {"items": run.sids.n_items, "sizes": run.sids.sizes}, "health": run.health().to_dict("records")}
+    return {
+        "run": run.folder,
+        "sids": {"items": run.sids.n_items, "sizes": run.sids.sizes},
+        "health": run.health().to_dict("records"),
+    }
 
 
 def default_folder(
@@ -167,7 +186,7 @@ def default_folder(
 
 @command
 def train(
-    run: Positional[Path | None] = None,  # Run folder, as `intrr sids` makes it; the newest one under `runs` if not told
+    run: Positional[Path | None] = None,  # Run folder, as `intrr sids` makes it; the newest under `runs` if not told
     model: str = "intrr",  # intrr or sasrec
     recipe: tuple[str, ...] = (),  # Fields to change, such as dim=64 epochs=5
     paper: bool = False,  # Start from the paper's recipe
@@ -181,8 +200,16 @@ def train(
     here = Run.open(run or latest_run())
     base = Recipe.paper() if paper else here.recipe(model)
     now = here.train(model, changed(base, recipe), seed, resume, device)
-    print(f"{model}: validation Recall@10 {now.best:.4f} in epoch {now.best_epoch} of {now.epoch}, {now.seconds:.0f} s of training")
-    return {"run": here.folder, "model": model, "epochs": now.epoch, "best_epoch": now.best_epoch, "validation_recall@10": now.best, "seconds": now.seconds}
+    best = f"validation Recall@10 {now.best:.4f} in epoch {now.best_epoch} of {now.epoch}"
+    print(f"{model}: {best}, {now.seconds:.0f} s of training")
+    return {
+        "run": here.folder,
+        "model": model,
+        "epochs": now.epoch,
+        "best_epoch": now.best_epoch,
+        "validation_recall@10": now.best,
+        "seconds": now.seconds,
+    }
 
 
 @command
@@ -227,7 +254,8 @@ def run(
     print(health_text(here.health()) + "\n")
     for name in models:
         now = here.train(name, changed(here.recipe(name), recipe), seed, resume, device)
-        print(f"{name}: validation Recall@10 {now.best:.4f} in epoch {now.best_epoch} of {now.epoch}, {now.seconds:.0f} s of training")
+        best = f"validation Recall@10 {now.best:.4f} in epoch {now.best_epoch} of {now.epoch}"
+        print(f"{name}: {best}, {now.seconds:.0f} s of training")
     records = [here.evaluate(name, device) for name in [*models, *BASELINES]]
     print("\n" + results_table(records).to_string(index=False) + "\n")
     write_report(here, records, models[0], device)
@@ -253,15 +281,21 @@ def write_report(
     model: str,  # Whose recommendations and redistribution are shown
     device: str = "auto",
 ) -> None:
-    "Write `results.json`, `redistribution.png` and `report.md` into the run folder, and print recommendations for three users"
+    "Write `results.json`, `redistribution.png` and `report.md` into the run folder; print three users' recommendations"
     save_json(list(records), run.folder / "results.json")
-    parts = [f"# {run.dataset.name}", f"{run.dataset}  \n{run.sids}", "## Results", "Test split, full catalogue, ties at mid-rank."]
+    parts = [
+        f"# {run.dataset.name}",
+        f"{run.dataset}  \n{run.sids}",
+        "## Results",
+        "Test split, full catalogue, ties at mid-rank.",
+    ]
     parts += [_markdown(results_table(records)), "## Semantic IDs", "```text\n" + health_text(run.health()) + "\n```"]
     if model == "intrr":
         parts += ["## Redistribution", _figure(run, device), "![Redistribution of two items](redistribution.png)"]
     parts.append("## Recommendations")
+    histories = run.dataset.test().histories(max_len=20)
     for user in range(3):
-        ids = [run.dataset.items["id"].iloc[i] for i in run.dataset.test().histories(max_len=20)[user].tolist() if i >= 0]
+        ids = [run.dataset.items["id"].iloc[i] for i in histories[user].tolist() if i >= 0]
         out = _recommend(run, [str(i) for i in ids], 5, model, device)
         lines = [f"{n}. {i['title']} ({i['score']:.2f})" for n, i in enumerate(out["recommendations"], 1)]
         parts += ["After " + "; ".join(i["title"] for i in out["history"][-5:]) + ":", "\n".join(lines)]
@@ -273,6 +307,7 @@ def write_report(
 def _figure(run: Run, device: str) -> str:
     "Draw `redistribution.png`; returns what it shows"
     net, _ = run.load("intrr", device)
+    assert isinstance(net, IntRR)
     red = redistribution_of(net)
     pair = pick_pair(red, run.sids)
     fig = redistribution_heatmap(red, run.sids, pair, [run.dataset.title(i) for i in pair])
@@ -281,7 +316,8 @@ def _figure(run: Run, device: str) -> str:
     plt.close(fig)
     share = (red.codes[:, :-1] != run.sids.codes[:, :-1]).float().mean(0)
     moved = ", ".join(f"{100 * s:.0f} %" for s in share.tolist())
-    return f"Of the items, {moved} have left their code on semantic levels 1 to {len(share)}. Two that share their semantic codes:"
+    levels = f"semantic levels 1 to {len(share)}"
+    return f"Of the items, {moved} have left their code on {levels}. Two that share their semantic codes:"
 
 
 def _markdown(table: pd.DataFrame) -> str:

@@ -16,8 +16,8 @@ import random
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -75,7 +75,7 @@ def keep_freed_memory() -> bool:  # Whether the allocator took the setting (glib
 @contextmanager
 def atomic_path(
     path: str | Path,  # Where the file shall stand
-) -> Iterator[Path]:  # A path beside it to write to
+) -> Generator[Path]:  # A path beside it to write to
     "Write beside, then rename; raises `InputError` if the place cannot be written"
     path = Path(path)
     tmp = path.with_name(f".{path.name}.{os.getpid()}.tmp")
@@ -86,10 +86,8 @@ def atomic_path(
     except OSError as e:
         raise InputError(f"{path}: cannot write ({e.strerror or e}); free some space or choose another folder") from e
     finally:
-        try:
+        with suppress(OSError):
             tmp.unlink(missing_ok=True)
-        except OSError:
-            pass
 
 # %% ../nbs/00_core.ipynb #57ac003d
 def plain(
@@ -160,7 +158,10 @@ def load_tensors(
 def _commit() -> str | None:
     try:
         out = subprocess.run(
-            ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short", "HEAD"], capture_output=True, text=True, timeout=5
+            ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short", "HEAD"],
+            capture_output=True,
+            text=True,
+            timeout=5,
         )
     except (OSError, subprocess.SubprocessError, NameError):
         return None
@@ -169,7 +170,11 @@ def _commit() -> str | None:
 
 def _cpu_name() -> str:
     try:
-        return next(s.split(":")[1].strip() for s in Path("/proc/cpuinfo").read_text().splitlines() if s.startswith("model name"))
+        return next(
+            s.split(":")[1].strip()
+            for s in Path("/proc/cpuinfo").read_text().splitlines()
+            if s.startswith("model name")
+        )
     except (OSError, StopIteration):
         return platform.processor() or platform.machine()
 
@@ -202,9 +207,9 @@ def fingerprint(
     "A short hash of the values in `x`, the same in every process"
     return hashlib.sha256(json.dumps(plain(x), sort_keys=True).encode()).hexdigest()[:12]
 
-# %% ../nbs/00_core.ipynb #68884579
+# %% ../nbs/00_core.ipynb #b4fcb2a8
 @contextmanager
-def stopwatch() -> Iterator[dict[str, float]]:  # A mapping whose "seconds" is set when the block ends
+def stopwatch() -> Generator[dict[str, float]]:  # A mapping whose "seconds" is set when the block ends
     "Wall-clock seconds of a block; a GPU is waited for"
     out: dict[str, float] = {}
     start = time.perf_counter()

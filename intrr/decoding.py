@@ -73,7 +73,7 @@ def _over_codes(ran: RAN, h: Tensor, edges: Tensor) -> Tensor:
 
 
 def _over_children(sids: SemanticIDs, path: Tensor) -> Tensor:
-    "Walk down the tree: a prefix's log-probability plus the log-softmax of its children; `path` holds an item's logits, `(N, L, n)`"
+    "Walk down the tree, adding the log-softmax over each prefix's children; `path`: an item's logits, `(N, L, n)`"
     n, total = path.shape[2], path.new_zeros(1, path.shape[2])
     for level in range(sids.levels):
         node = sids.prefixes[:, level].to(path.device)
@@ -124,7 +124,7 @@ def beam_search(
     width: int,  # Prefixes kept a level, $W$
     k: int = 10,  # Items returned, at most `width`
     normaliser: str = "catalogue",  # One of `NORMALISERS`; what a step adds to a prefix's score
-) -> tuple[Tensor, Tensor]:  # Scores and item rows, `(n, k)` each, best first; -inf and -1 where the beam ended with fewer
+) -> tuple[Tensor, Tensor]:  # Scores and item rows, `(n, k)` each, best first; -inf and -1 where the beam has fewer
     "The best `k` items that a beam of `width` valid prefixes meets; exact where `width` is the catalogue's size"
     if not 1 <= k <= width:
         raise InputError(f"k = {k}, beam width = {width}: the width must be at least k, and k at least 1")
@@ -133,7 +133,8 @@ def beam_search(
     code: Tensor | None = None
     for level in range(sids.levels):
         beams = node.shape[1]
-        s = ran.next_logits(h.repeat_interleave(beams, 0), None if code is None else code.flatten(), level).unflatten(0, (n, beams))
+        s = ran.next_logits(h.repeat_interleave(beams, 0), None if code is None else code.flatten(), level)
+        s = s.unflatten(0, (n, beams))
         child, child_code, real = _expand(sids, level, node)
         step = s.gather(2, child_code)
         if normaliser == "codes":

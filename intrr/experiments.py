@@ -13,7 +13,17 @@ import torch
 from torch import Tensor
 
 from .baselines import BASELINES, fit_baseline
-from .core import InputError, fingerprint, load_json, load_tensors, pick_device, save_json, save_tensors, seed_everything, stopwatch
+from intrr.core import (
+    InputError,
+    fingerprint,
+    load_json,
+    load_tensors,
+    pick_device,
+    save_json,
+    save_tensors,
+    seed_everything,
+    stopwatch,
+)
 from .data import Dataset
 from .evaluation import evaluate, record
 from .models import MODELS, Recipe, Recommender, build_model
@@ -55,7 +65,11 @@ class Setup:
             raise InputError(f"no quantizer '{self.quantizer}'; known: {', '.join(QUANTIZERS)}")
         size = self.size or (128 if dataset.n_items >= 5000 else 32)
         quantizer: Any = QUANTIZERS[self.quantizer]
-        return quantizer(levels=self.levels, size=size, seed=self.seed).fit(embeddings, progress).sids(embeddings, dataset=dataset.name)
+        return (
+            quantizer(levels=self.levels, size=size, seed=self.seed)
+            .fit(embeddings, progress)
+            .sids(embeddings, dataset=dataset.name)
+        )
 
 # %% ../nbs/32_experiments.ipynb #4ed885f2
 def data_fingerprint(
@@ -63,7 +77,8 @@ def data_fingerprint(
 ) -> str:  # Changes with any interaction or item text
     "A short hash of the interactions and texts"
     weight = torch.arange(1, dataset.n_interactions + 1) % 1_000_003
-    return fingerprint([dataset.n_items, dataset.offsets.sum(), (dataset.flat * weight).sum(), fingerprint(dataset.items["text"].tolist())])
+    texts = fingerprint(dataset.items["text"].tolist())
+    return fingerprint([dataset.n_items, dataset.offsets.sum(), (dataset.flat * weight).sum(), texts])
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +97,9 @@ class Run:
         if (folder / "run.json").exists():
             run = cls.open(folder)
             if run.setup != setup:
-                raise InputError(f"{folder}: holds a run of another setup ({run.setup}); name another folder or remove it")
+                raise InputError(
+                    f"{folder}: holds a run of another setup ({run.setup}); name another folder or remove it"
+                )
             return run
         dataset = setup.open()
         sids = setup.quantize(dataset, setup.embed(dataset, pick_device(device), progress), progress)
@@ -103,7 +120,9 @@ class Run:
             raise InputError(f"{folder / 'run.json'}: not the description of a run ({e}); make the run again") from e
         dataset = setup.open()
         if data_fingerprint(dataset) != seen:
-            raise InputError(f"{folder}: '{setup.data}' is no longer the data that this run was made with; make a new run")
+            raise InputError(
+                f"{folder}: '{setup.data}' is no longer the data that this run was made with; make a new run"
+            )
         return cls(folder, setup, dataset, SemanticIDs.load(folder / "sids.safetensors"))
 
     @property
@@ -176,7 +195,7 @@ class Run:
         return rec
 
 
-SMALL = dict(dim=64, hidden=64, targets=256, learning_rate=3e-3, token_dropout=0.2, epochs=12)
+SMALL = dict(dim=64, hidden=64, targets=256, learning_rate=3e-3, token_dropout=0.2, epochs=15)
 
 
 def make_record(
@@ -195,7 +214,11 @@ def make_record(
     ties = "" if setup.ties is None else f"-ties{setup.ties}"
     times = {"evaluate": seconds}
     if trained:
-        times |= {"train": done["seconds"], "epoch": done["seconds"] / max(1, done["epoch"]), "validate": done["validation_seconds"]}
+        times |= {
+            "train": done["seconds"],
+            "epoch": done["seconds"] / max(1, done["epoch"]),
+            "validate": done["validation_seconds"],
+        }
     return record(
         "-".join([model, *filter(None, (quantizer, backbone)), str(meta.get("seed", 0))]) + ties,
         dataset.name,
@@ -220,10 +243,15 @@ def evaluate_baseline(
 ) -> dict[str, Any]:  # The record
     "Fit and evaluate a baseline in the order of the file and, if there are times, with ties shuffled"
     if model not in BASELINES:
-        raise InputError(f"'{model}' is not a model that needs no training ({', '.join(BASELINES)}); give the run folder of a trained one")
+        known = ", ".join(BASELINES)
+        raise InputError(
+            f"'{model}' is not a model that needs no training ({known}); give the run folder of a trained one"
+        )
     dataset, result = open_dataset(data), {}
     with stopwatch() as clock:
-        for order, d in {"file": dataset, "shuffled": None if dataset.times is None else dataset.shuffle_ties(ties)}.items():
-            if d is not None:
-                result |= evaluate(fit_baseline(model, d), d.test(), order, progress=progress)
+        orders = {"file": dataset}
+        if dataset.times is not None:
+            orders["shuffled"] = dataset.shuffle_ties(ties)
+        for order, d in orders.items():
+            result |= evaluate(fit_baseline(model, d), d.test(), order, progress=progress)
     return make_record(Setup(data), dataset, model, result, clock["seconds"], {}, torch.device("cpu"))

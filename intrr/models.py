@@ -116,11 +116,28 @@ class Recipe:
         "The published configuration (section 4.1, appendix); $\\lambda$ is not published"
         return replace(
             cls(
-                dim=256, layers=4, heads=6, head_dim=64, dropout=0.15, token_dropout=0.15, hidden=512, uid_dim=512, uid_residual=0.0, codeword_std=1.0,
-                normaliser="codes", learning_rate=1e-3, weight_decay=1e-4, decoupled=False, warmup=1, clip=0.0, targets=3000, epochs=100, patience=10,
+                dim=256,
+                layers=4,
+                heads=6,
+                head_dim=64,
+                dropout=0.15,
+                token_dropout=0.15,
+                hidden=512,
+                uid_dim=512,
+                uid_residual=0.0,
+                codeword_std=1.0,
+                normaliser="codes",
+                learning_rate=1e-3,
+                weight_decay=1e-4,
+                decoupled=False,
+                warmup=1,
+                clip=0.0,
+                targets=3000,
+                epochs=100,
+                patience=10,
             ),
             **changes,
-        )  # fmt: skip
+        )
 
     @classmethod
     def sasrec(cls, **changes: Any) -> Recipe:
@@ -215,7 +232,8 @@ class SequenceModel(nn.Module, Recommender):
     @torch.no_grad()
     def user_states(self, histories: Tensor) -> Tensor:
         "The state after the last item of each history, `(B, d)`"
-        x = histories[:, -self.max_len :] if bool((histories[:, -1] >= 0).all()) else last_items(histories, self.max_len)
+        full = bool((histories[:, -1] >= 0).all())
+        x = histories[:, -self.max_len :] if full else last_items(histories, self.max_len)
         x = x.to(self.device)
         h = self.states(x, self.token_table()[x[x >= 0]])
         return h[torch.arange(len(x), device=x.device), (x >= 0).sum(1) - 1]
@@ -275,6 +293,9 @@ class SASRec(SequenceModel):
 # %% ../nbs/23_models.ipynb #5fb09dce
 class IntRR(SequenceModel):
     "Integrated recommendation with a Recursive-Assignment Network (arXiv 2602.20704)"
+
+    codes: Tensor
+    parents: Tensor
 
     def __init__(
         self,
@@ -370,4 +391,5 @@ def build_model(
     "The model called `name`; raises `InputError` for an unknown name"
     if name not in MODELS:
         raise InputError(f"no model '{name}'; known: {', '.join(MODELS)}")
-    return SASRec(sids.n_items, recipe) if name == "sasrec" else MODELS[name](sids, recipe)
+    model: Any = MODELS[name]
+    return model(sids.n_items if name == "sasrec" else sids, recipe)

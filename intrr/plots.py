@@ -11,7 +11,6 @@ from textwrap import shorten
 import matplotlib.pyplot as plt
 import torch
 from matplotlib.figure import Figure
-from torch import Tensor
 
 from .core import InputError
 from .models import IntRR
@@ -37,10 +36,11 @@ def pick_pair(
     red: Redistribution,  # Of the whole catalogue
     sids: SemanticIDs,  # Stage-1 IDs; their last level is the collision digit
 ) -> tuple[int, int]:  # Item rows: one that stays, one that leaves
-    "Two items with the same semantic codes, as different as possible in what became of them; raises `InputError` if no two share their codes"
+    "Two items of the same semantic codes, with fates as different as possible; raises `InputError` if there are none"
     semantic = sids.codes[:, :-1]
     moved = (red.codes[:, :-1] != semantic).sum(1)
-    kept = torch.stack([s.softmax(1).gather(1, c[:, None])[:, 0] for s, c in zip(red.logits, semantic.T, strict=False)], 1).mean(1)
+    weight = [s.softmax(1).gather(1, c[:, None])[:, 0] for s, c in zip(red.logits, semantic.T, strict=False)]
+    kept = torch.stack(weight, 1).mean(1)
     score = moved + (1 - kept)  # levels left; ties by how little weight stays on the stage-1 codes
     group = sids.prefixes[:, -2]
     low = torch.full((int(group.max()) + 1,), torch.inf).scatter_reduce(0, group, score, "amin")
@@ -70,7 +70,16 @@ def redistribution_heatmap(
         im = ax.imshow(image, cmap="cividis", vmin=-4, vmax=0, aspect="auto", interpolation="nearest")
         ax.set_facecolor("#dddddd")
         size = 110 if width > 40 else 160
-        ax.scatter(sids.codes[row], range(levels), s=size, marker="s", facecolors="none", edgecolors="#56B4E9", linewidths=2, label="stage-1 code")
+        ax.scatter(
+            sids.codes[row],
+            range(levels),
+            s=size,
+            marker="s",
+            facecolors="none",
+            edgecolors="#56B4E9",
+            linewidths=2,
+            label="stage-1 code",
+        )
         ax.scatter(red.codes[row], range(levels), s=45, marker="x", color="#00C853", linewidths=2, label="argmax now")
         left = int((red.codes[row, :-1] != sids.codes[row, :-1]).sum())
         title = shorten(titles[n], 90, placeholder=" …") if titles else f"item row {row}"

@@ -90,7 +90,9 @@ def validation_recall(
     k: int = 10,
     batch: int = 512,  # Users at a time
 ) -> float:  # Share of users whose item is among the first k
-    "Recall@k over all users of `split`"
+    "Recall@k over all users of `split`; raises `InputError` for the training part, which has no targets"
+    if split.target is None:
+        raise InputError(f"{split}: this part has no targets; use valid() or test()")
     hits = 0
     for users in torch.arange(len(split)).split(batch):
         s, y = model.scores(split.histories(users, model.max_len)), split.target[users]
@@ -119,7 +121,8 @@ def save_checkpoint(
     progress: Progress,
 ) -> None:
     "Everything that the next epoch needs, in one safetensors file"
-    tensors = {f"model.{k}": v for k, v in model.state_dict().items()} | {f"best.{k}": v.clone() for k, v in best.items()}
+    tensors = {f"model.{k}": v for k, v in model.state_dict().items()}
+    tensors |= {f"best.{k}": v.clone() for k, v in best.items()}
     for i, state in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{i}.{k}": v for k, v in state.items()}
     save_tensors(tensors, path, {"recipe": model.recipe, "progress": progress})
@@ -133,8 +136,12 @@ def load_checkpoint(
     "Put a checkpoint back; raises `InputError` if it is damaged, or of another recipe or shape"
     tensors, meta = load_tensors(path)
     if not isinstance(meta, dict) or meta.get("recipe") != plain(model.recipe):
-        raise InputError(f"{path}: checkpoint of another recipe; resume with the recipe it was started with, or use another folder")
-    part = {p: {k[len(p) :]: v for k, v in tensors.items() if k.startswith(p)} for p in ("model.", "best.", "optimizer.")}
+        raise InputError(
+            f"{path}: checkpoint of another recipe; resume with the recipe it was started with, or use another folder"
+        )
+    part = {
+        p: {k[len(p) :]: v for k, v in tensors.items() if k.startswith(p)} for p in ("model.", "best.", "optimizer.")
+    }
     load_weights(model, part["model."], path)
     state: dict[int, dict[str, Tensor]] = {}
     for name, v in part["optimizer."].items():
@@ -153,11 +160,15 @@ def load_weights(
     for name in sorted(own.keys() | weights.keys()):
         a, b = (tuple(d[name].shape) if name in d else None for d in (own, weights))
         if a != b:
-            raise InputError(f"{source}: '{name}' is {b} in the file, {a} in the model; was it made for another catalogue or recipe?")
+            raise InputError(
+                f"{source}: '{name}' is {b} in the file, {a} in the model; was it made for another catalogue or recipe?"
+            )
     model.load_state_dict(weights)
 
-# %% ../nbs/30_training.ipynb #80083891
-def _epoch(model: SequenceModel, optimizer: torch.optim.Optimizer, data: Tensor, batches: Iterable[Tensor], step: int) -> dict[str, float]:
+# %% ../nbs/30_training.ipynb #3c5ee8e8
+def _epoch(
+    model: SequenceModel, optimizer: torch.optim.Optimizer, data: Tensor, batches: Iterable[Tensor], step: int
+) -> dict[str, float]:
     recipe, total, count = model.recipe, {}, 0
     for rows in batches:
         step += 1
@@ -192,12 +203,17 @@ def fit(
     while now.epoch < recipe.epochs and now.epoch - now.best_epoch < recipe.patience:
         batches = length_batches(lengths, recipe.targets, seed_everything(1_000_003 * seed + now.epoch))
         model.train()
-        with stopwatch() as clock, tqdm(batches, f"epoch {now.epoch + 1}", leave=False, disable=not progress, unit="step") as bar:
+        with (
+            stopwatch() as clock,
+            tqdm(batches, f"epoch {now.epoch + 1}", leave=False, disable=not progress, unit="step") as bar,
+        ):
             parts = _epoch(model, optimizer, data, bar, now.epoch * len(batches))
         model.eval()
         with stopwatch() as check:
             recall = validation_recall(model, dataset.valid())
-        now.epoch, now.seconds, now.validation_seconds = now.epoch + 1, now.seconds + clock["seconds"], now.validation_seconds + check["seconds"]
+        now.epoch += 1
+        now.seconds += clock["seconds"]
+        now.validation_seconds += check["seconds"]
         now.curve.append({"epoch": now.epoch, **parts, "recall@10": recall, "seconds": clock["seconds"]})
         if recall > now.best:
             now.best, now.best_epoch, best = recall, now.epoch, {k: v.clone() for k, v in model.state_dict().items()}

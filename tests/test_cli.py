@@ -1,0 +1,128 @@
+"The command line as a person meets it: whole processes, exit codes, what stands on disk after something went wrong."
+
+import json
+import resource
+import signal
+import subprocess
+import sys
+import time
+from types import SimpleNamespace
+
+import pytest
+
+from intrr.cli import main
+from intrr.core import load_tensors
+
+CODE = "import sys; from intrr.cli import main; sys.exit(main())"
+LITTLE = ["--recipe", "dim=16", "hidden=16", "epochs=3"]
+
+
+def intrr(*words, **kw):
+    return subprocess.run([sys.executable, "-c", CODE, *map(str, words)], capture_output=True, text=True, **kw)
+
+
+def refused(out, *parts):
+    "Exit code 2, nothing on standard output, and one line that holds all parts"
+    assert (out.returncode, out.stdout) == (2, ""), out.stderr
+    line = [s for s in out.stderr.splitlines() if s.startswith("intrr: ")]
+    assert len(line) == 1 and "Traceback" not in out.stderr, out.stderr
+    for part in parts:
+        assert part in line[0]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    "A run folder with Semantic IDs and a trained IntRR"
+    folder = tmp_path_factory.mktemp("runs") / "demo"
+    assert intrr("sids", "--out", folder, "--json").returncode == 0
+    out = intrr("train", folder, *LITTLE, "--json")
+    assert out.returncode == 0, out.stderr
+    return folder
+
+
+def test_json_is_alone_on_standard_output(run):
+    for words in (["evaluate", run], ["recommend", run, "--history", "12", "55", "--k", "3"]):
+        out = intrr(*words, "--json")
+        assert out.returncode == 0, out.stderr
+        assert isinstance(json.loads(out.stdout), dict)
+        assert len(out.stdout.splitlines()) == 1
+
+
+def test_a_record_says_how_it_was_made(run):
+    record = json.loads(intrr("evaluate", run, "--json").stdout)
+    assert record["model"] == "intrr" and record["quantizer"] == "rkmeans" and record["epochs"] == 3
+    assert record["config"]["recipe"]["dim"] == 16 and record["environment"]["torch"]
+    assert set(record["metrics"]) == {"file/unmasked", "file/masked"}
+    assert record["params"] > 0 and record["seconds"]["train"] > 0
+
+
+def test_stopped_and_resumed_ends_like_one_that_was_not(run, tmp_path):
+    folder = tmp_path / "stopped"
+    intrr("sids", "--out", folder, "--json")
+    words = [sys.executable, "-c", CODE, "train", str(folder), *LITTLE]
+    process = subprocess.Popen(words, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    check = folder / "intrr.checkpoint.safetensors"
+    for _ in range(600):
+        if check.exists():
+            break
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130 and "go on with --resume" in err
+    assert not (folder / "intrr.safetensors").exists()
+    assert load_tensors(check)[1]["progress"]["epoch"] < 3
+    assert not [p for p in folder.iterdir() if p.suffix == ".tmp"]
+    assert intrr("train", folder, *LITTLE, "--resume").returncode == 0
+    (a, x), (b, y) = (load_tensors(f / "intrr.safetensors") for f in (run, folder))
+    assert all(a[k].equal(b[k]) for k in a) and x["progress"]["best"] == y["progress"]["best"]
+
+
+def test_full_disk_leaves_the_earlier_file(run):
+    "A limit on the size of files stands in for a full disk"
+    before = (run / "intrr.safetensors").read_bytes()
+    limit = {"preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))}
+    refused(intrr("train", run, *LITTLE[:-1], "epochs=1", **limit), "cannot write", "free some space")
+    assert (run / "intrr.safetensors").read_bytes() == before
+    assert not [p for p in run.iterdir() if p.suffix == ".tmp"]
+
+
+def test_folder_that_cannot_be_made(tmp_path):
+    (tmp_path / "file").write_text("")
+    refused(intrr("sids", "--out", tmp_path / "file" / "run"), "file/run", "choose another folder")
+
+
+def test_damaged_weights(run, tmp_path):
+    path = run / "intrr.safetensors"
+    good = path.read_bytes()
+    try:
+        path.write_bytes(good[: len(good) // 2])
+        refused(intrr("evaluate", run), "intrr.safetensors", "damaged")
+    finally:
+        path.write_bytes(good)
+
+
+@pytest.mark.parametrize(
+    "words,parts",
+    [
+        (["recommend", "RUN", "--history", "99999"], ["item 99999", "use ids of its items"]),
+        (["recommend", "RUN"], ["history: empty"]),
+        (["recommend", "RUN", "--history", "1", "--k", "9999"], ["k = 9999", "1200 items"]),
+        (["recommend", "nowhere", "--history", "1"], ["nowhere", "intrr run"]),
+        (["evaluate", "--model", "knn", "--data", "nowhere"], ["nowhere", "sequences.txt"]),
+        (["sids", "--encoder", "no/such-encoder", "--out", "NEW"], ["no/such-encoder"]),
+        (["sids", "--size", "5000", "--out", "NEW"], ["fewer than 5000 codewords"]),
+        (["sids", "--device", "cuda:77"], ["cuda:77", "use 'cpu'"]),
+        (["train", "RUN", "--model", "gru"], ["no model 'gru'", "intrr, sasrec"]),
+        (["train", "RUN", "--recipe", "dim=-3"], ["dim is -3"]),
+    ],
+)
+def test_refused(run, tmp_path, capsys, words, parts):
+    place = {"RUN": run, "NEW": tmp_path / "new"}
+    code = main([str(place.get(w, w)) for w in words])
+    refused(SimpleNamespace(returncode=code, stdout=(seen := capsys.readouterr()).out, stderr=seen.err), *parts)
+    assert not (tmp_path / "new" / "run.json").exists()
+
+
+def test_unknown_words_leave_with_2():
+    assert intrr("fly").returncode == 2
+    assert intrr("train", "--wings").returncode == 2
