@@ -23,6 +23,7 @@ from tyro.conf import Positional
 
 from .baselines import BASELINES
 from .core import InputError, atomic_path, pick_device, plain, save_json
+from .evaluation import markdown
 from .experiments import Run, Setup, evaluate_baseline
 from .models import MODELS, IntRR, Recipe
 from .plots import pick_pair, redistribution_heatmap, redistribution_of
@@ -289,7 +290,7 @@ def write_report(
         "## Results",
         "Test split, full catalogue, ties at mid-rank.",
     ]
-    parts += [_markdown(results_table(records)), "## Semantic IDs", "```text\n" + health_text(run.health()) + "\n```"]
+    parts += [markdown(results_table(records)), "## Semantic IDs", "```text\n" + health_text(run.health()) + "\n```"]
     if model == "intrr":
         parts += ["## Redistribution", _figure(run, device), "![Redistribution of two items](redistribution.png)"]
     parts.append("## Recommendations")
@@ -318,11 +319,6 @@ def _figure(run: Run, device: str) -> str:
     moved = ", ".join(f"{100 * s:.0f} %" for s in share.tolist())
     levels = f"semantic levels 1 to {len(share)}"
     return f"Of the items, {moved} have left their code on {levels}. Two that share their semantic codes:"
-
-
-def _markdown(table: pd.DataFrame) -> str:
-    rows = [[*map(str, table.columns)], ["---"] * len(table.columns), *table.astype(str).to_numpy().tolist()]
-    return "\n".join("| " + " | ".join(r) + " |" for r in rows)
 
 # %% ../nbs/50_cli.ipynb #2de87054
 def main(

@@ -22,7 +22,7 @@ from .models import Recommender
 
 # %% auto #0
 __all__ = ['MODELS', 'mid_ranks', 'ranks', 'gains', 'metrics', 'evaluate', 'standard_error', 'paired_bootstrap', 'by', 'record',
-           'save_record', 'load_records', 'table']
+           'save_record', 'load_records', 'table', 'markdown']
 
 # %% ../nbs/31_evaluation.ipynb #0b6bf96d
 def mid_ranks(
@@ -210,3 +210,13 @@ def table(
     ]
     frame = pd.DataFrame(rows, columns=[*keys, "seeds", *columns])
     return frame.groupby(keys, sort=False).agg({"seeds": "nunique", **dict.fromkeys(columns, "mean")})
+
+# %% ../nbs/31_evaluation.ipynb #6e8c53d2
+def markdown(
+    frame: pd.DataFrame,  # Its index is left out
+    digits: int = 4,  # Of numbers that are not whole
+) -> str:  # For a page or a terminal
+    "A table in Markdown"
+    cells = frame.map(lambda v: f"{v:.{digits}f}" if isinstance(v, float) else str(v))
+    rows = [map(str, frame.columns), ["---"] * len(frame.columns), *cells.to_numpy().tolist()]
+    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
