@@ -80,22 +80,22 @@ class Recipe:
 
     backbone: str = "transformer"  # A name in `BACKBONES`
     dim: int = 128  # Width $d$ of tokens, states and codewords
-    layers: int = 2
-    heads: int = 2
-    head_dim: int | None = None  # `dim // heads` if not told
-    ff: int | None = None  # `4 * dim` if not told
+    layers: int = 2  # Blocks of the backbone
+    heads: int = 2  # Attention heads
+    head_dim: int | None = None  # Width of a head; `dim // heads` if not told
+    ff: int | None = None  # Hidden width of the feed-forward networks; `4 * dim` if not told
     dropout: float = 0.2  # In the backbone
     token_dropout: float = 0.5  # On the tokens that enter the backbone
     max_len: int = 20  # History items that the model sees
     hidden: int = 128  # RAN's $d_h$
     uid_dim: int | None = None  # Width of the UID embeddings; none: $d$, with no projection $W$
     uid_residual: float = 1.0  # Share of $g_i$ that is added to the item's token
-    codeword_std: float | None = None  # Initial; $d^{-1/2}$ if not told
+    codeword_std: float | None = None  # Initial standard deviation of the codewords; $d^{-1/2}$ if not told
     soft: bool = False  # Soft instead of straight-through assignment
     normaliser: str = "catalogue"  # What the loss's softmax runs over: `catalogue`, `children` or `codes`
     alignment: float = 0.1  # $\lambda$ of the alignment loss
-    learning_rate: float = 1e-3
-    weight_decay: float = 0.01
+    learning_rate: float = 1e-3  # Of Adam
+    weight_decay: float = 0.01  # Of matrices and embeddings
     decoupled: bool = True  # AdamW; else Adam with an L2 term
     warmup: int = 200  # Steps to the full learning rate
     clip: float = 1.0  # Largest gradient norm; 0 for none
@@ -142,7 +142,7 @@ class Recipe:
 
     @classmethod
     def sasrec(cls, **changes: Any) -> Recipe:
-        "For `SASRec`: one layer, one head, half of the token values dropped"
+        "For `SASRec`: one layer, one head, larger batches and more epochs"
         return replace(cls(layers=1, heads=1, targets=1024, epochs=40), **changes)
 
 # %% ../nbs/23_models.ipynb #57cf374b
