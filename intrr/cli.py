@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from contextlib import redirect_stdout
 from dataclasses import fields, replace
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -298,11 +299,16 @@ def write_report(
     for user in range(3):
         ids = [run.dataset.items["id"].iloc[i] for i in histories[user].tolist() if i >= 0]
         out = _recommend(run, [str(i) for i in ids], 5, model, device)
-        lines = [f"{n}. {i['title']} ({i['score']:.2f})" for n, i in enumerate(out["recommendations"], 1)]
-        parts += ["After " + "; ".join(i["title"] for i in out["history"][-5:]) + ":", "\n".join(lines)]
+        lines = [f"{n}. {_as_text(i['title'])} ({i['score']:.2f})" for n, i in enumerate(out["recommendations"], 1)]
+        parts += ["After " + "; ".join(_as_text(i["title"]) for i in out["history"][-5:]) + ":", "\n".join(lines)]
         print()
     with atomic_path(run.folder / "report.md") as tmp:
         tmp.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+
+
+def _as_text(title: str) -> str:
+    "A title as Markdown shows it literally, cut to a line"
+    return re.sub(r"([\\`*_<>\[\]|#&])", r"\\\1", shorten(title, 100, placeholder=" …"))
 
 
 def _figure(run: Run, device: str) -> str:

@@ -82,7 +82,7 @@ def redistribution_heatmap(
         )
         ax.scatter(red.codes[row], range(levels), s=45, marker="x", color="#00C853", linewidths=2, label="argmax now")
         left = int((red.codes[row, :-1] != sids.codes[row, :-1]).sum())
-        title = shorten(titles[n], 90, placeholder=" …") if titles else f"item row {row}"
+        title = shorten(titles[n], 64, placeholder=" …") if titles else f"item row {row}"
         ax.set_title(f"{title}\nhas left {left} of its {levels - 1} semantic codes", fontsize=10, loc="left")
         ax.set(ylabel="level", yticks=range(levels), yticklabels=[*range(1, levels), "digit"])
     axes[-1, 0].set_xlabel("codeword")
