@@ -112,7 +112,7 @@ class Run:
         "Open a run folder; raises `InputError` if it is none, or if its data have changed"
         folder = Path(folder)
         if not (folder / "run.json").exists():
-            raise InputError(f"{folder}: no run.json; a run folder is made by 'intrr run' or 'intrr train'")
+            raise InputError(f"{folder}: no run.json; a run folder is made by 'intrr run' or 'intrr sids'")
         meta = load_json(folder / "run.json")
         try:
             setup, seen = Setup(**meta["setup"]), meta["data"]
