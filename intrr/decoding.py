@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .core import InputError
-from .ran import RAN
+from .ran import RAN, EdgeLayout
 from .sids import SemanticIDs
 
 # %% auto #0
@@ -39,37 +39,36 @@ class _BagSum(torch.autograd.Function):
 class ItemSums(nn.Module):
     "Sums the rows of `RAN.edge_logits` along each item's path"
 
-    edges: Tensor
+    paths: Tensor
     items: Tensor
     bounds: Tensor
 
     def __init__(
         self,
-        sids: SemanticIDs,  # The catalogue's IDs
+        layout: EdgeLayout,  # Of the network that gives the edge logits
     ):
         super().__init__()
-        sizes = torch.tensor([sids.sizes[0]] + [len(sids.edges(level)) for level in range(1, sids.levels)])
-        edges = sids.item_edges + (sizes.cumsum(0) - sizes)
-        order = edges.flatten().argsort(stable=True)
-        count = torch.bincount(edges.flatten(), minlength=int(sizes.sum()))
-        self.register_buffer("edges", edges, persistent=False)  # (N, L) rows that an item sums
-        self.register_buffer("items", order // sids.levels, persistent=False)  # items, sorted by the row they use
+        order = layout.paths.flatten().argsort(stable=True)
+        count = torch.bincount(layout.paths.flatten(), minlength=layout.n_rows)
+        self.register_buffer("paths", layout.paths, persistent=False)  # (N, L) rows that an item sums
+        self.register_buffer("items", order // layout.paths.shape[1], persistent=False)  # sorted by the row they use
         self.register_buffer("bounds", count.cumsum(0) - count, persistent=False)  # where each row's items start
 
     def forward(
         self,
         rows: Tensor,  # One row an edge, `(E, n)`
     ) -> Tensor:  # One row an item, `(N, n)`
-        "`out[i] = rows[edges[i]].sum(0)`"
-        return _BagSum.apply(rows, self.edges, self.items, self.bounds)
+        "`out[i] = rows[paths[i]].sum(0)`"
+        return _BagSum.apply(rows, self.paths, self.items, self.bounds)
 
-# %% ../nbs/22_decoding.ipynb #e8e0487a
-def _over_codes(ran: RAN, h: Tensor, edges: Tensor) -> Tensor:
-    "Edge logits less the log-sum-exp over all codes that could follow the same previous code"
+# %% ../nbs/22_decoding.ipynb #4dd4ebde
+def _over_codes(ran: RAN, h: Tensor, total: Tensor) -> Tensor:
+    "The items' sums less the log-sum-exp over all codes that could follow each previous code"
     first, *pairs = ran.pair_logits(h)
-    less = [first.logsumexp(1)[None].expand(first.shape[1], -1)]
-    less += [t.logsumexp(2).T[ran.sids.edges(level)[:, 0]] for level, t in enumerate(pairs, 1)]
-    return edges - torch.cat(less)
+    total = total - first.logsumexp(1)
+    for level, t in enumerate(pairs):
+        total = total - t.logsumexp(2).T[ran.sids.codes[:, level].to(h.device)]
+    return total
 
 
 def _over_children(sids: SemanticIDs, path: Tensor) -> Tensor:
@@ -97,8 +96,8 @@ def item_logits(
         raise InputError(f"no normaliser '{normaliser}'; known: {', '.join(NORMALISERS)}")
     edges = ran.edge_logits(h)
     if normaliser == "children":
-        return _over_children(ran.sids, edges[sums.edges])
-    return sums(_over_codes(ran, h, edges) if normaliser == "codes" else edges)
+        return _over_children(ran.sids, edges[sums.paths])
+    return _over_codes(ran, h, sums(edges)) if normaliser == "codes" else sums(edges)
 
 # %% ../nbs/22_decoding.ipynb #12723a5a
 def log_probabilities(

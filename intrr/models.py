@@ -303,7 +303,8 @@ class IntRR(SequenceModel):
     ):
         super().__init__(sids.n_items, recipe or Recipe())
         r = self.recipe
-        self.ran, self.sums = RAN(sids, r.dim, r.hidden, r.codeword_std, soft=r.soft), ItemSums(sids)
+        self.ran = RAN(sids, r.dim, r.hidden, r.codeword_std, soft=r.soft)
+        self.sums = ItemSums(self.ran.layout)
         self.uid = nn.Embedding(sids.n_items, r.uid_dim or r.dim)
         self.project = nn.Linear(r.uid_dim, r.dim) if r.uid_dim else None
         nn.init.normal_(self.uid.weight, std=1.0 if r.uid_dim else r.dim**-0.5)

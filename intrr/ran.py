@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from .sids import SemanticIDs
 
 # %% auto #0
-__all__ = ['Redistribution', 'Step', 'RAN']
+__all__ = ['Redistribution', 'Step', 'EdgeLayout', 'edge_layout', 'RAN']
 
 # %% ../nbs/21_ran.ipynb #7eb8fd28
 class Redistribution(NamedTuple):
@@ -47,36 +47,75 @@ class Step(nn.Module):
         "$q^l = \\mathrm{MLP}^l([c^{l-1} ; g])$"
         return self.out(F.relu(self.code(c) + self.guide(g)))
 
-# %% ../nbs/21_ran.ipynb #f3603485
+# %% ../nbs/21_ran.ipynb #971b0347
+class EdgeLayout(NamedTuple):
+    "The rows of `RAN.edge_logits`: all codes of level 1, then the edges of each further level in blocks"
+
+    paths: Tensor  # Rows that each item uses, `(N, L)`
+    prev: list[Tensor]  # Previous codes of each further level, in the order of its blocks, `(C_l,)`
+    next: list[Tensor]  # Next code of each row of a further level, `(R_l,)`
+    blocks: list[tuple[int, slice, slice]]  # Level, its places in all of `prev`, its places in all of `next`
+    n_rows: int  # $K_1 + \\sum_l R_l$
+
+
+def edge_layout(
+    sids: SemanticIDs,  # The catalogue's IDs
+    size: int = 8,  # Previous codes a block; their hidden vectors should stay in the cache
+) -> EdgeLayout:
+    "Sort each level's previous codes by their number of edges, and cut them into blocks"
+    paths, prev, nxt, blocks = [sids.codes[:, 0]], [], [], []
+    n_codes = n_rows = 0
+    for level in range(1, sids.levels):
+        edges = sids.edges(level)
+        count = torch.bincount(edges[:, 0])
+        order = count.argsort(descending=True)[: int((count > 0).sum())]
+        rank = torch.empty_like(count).scatter_(0, order, torch.arange(len(order)))
+        width = count[order][torch.arange(len(order)) // size * size]
+        stop = width.cumsum(0)
+        nth = torch.arange(len(edges)) - (count.cumsum(0) - count)[edges[:, 0]]
+        row = (stop - width)[rank[edges[:, 0]]] + nth
+        for i in range(0, len(order), size):
+            j = min(i + size, len(order))
+            rows = slice(n_rows + int(stop[i] - width[i]), n_rows + int(stop[j - 1]))
+            blocks.append((level - 1, slice(n_codes + i, n_codes + j), rows))
+        paths.append(sids.sizes[0] + n_rows + row[sids.item_edges[:, level]])
+        prev.append(order)
+        nxt.append(edges.new_zeros(int(stop[-1])).scatter_(0, row, edges[:, 1]))
+        n_codes, n_rows = n_codes + len(order), n_rows + int(stop[-1])
+    return EdgeLayout(torch.stack(paths, 1), prev, nxt, blocks, sids.sizes[0] + n_rows)
+
+# %% ../nbs/21_ran.ipynb #cd8c4f68
 class _EdgeProducts(torch.autograd.Function):
-    "`out[e] = books[next[e]] @ relu(code[prev[e]] + guide)` for edges sorted by their previous code"
+    "`first`, and below it `rows @ relu(code + guide) + bias`, with each block's own codes and rows"
 
     @staticmethod
-    def forward(ctx: Any, code: Tensor, guide: Tensor, books: Tensor, stops: list[int], nxt: Tensor) -> Tensor:
-        rows, out = books[nxt], guide.new_empty(len(nxt), guide.shape[1])
-        hid = torch.empty_like(guide)
-        for k, (i, j) in enumerate(pairwise(stops)):
-            if i < j:
-                torch.add(guide, code[k, :, None], out=hid).relu_()
-                torch.mm(rows[i:j], hid, out=out[i:j])
-        ctx.save_for_backward(code, guide, rows, nxt)
-        ctx.stops, ctx.n_books = stops, len(books)
+    def forward(
+        ctx: Any, first: Tensor, guide: Tensor, code: Tensor, rows: Tensor, bias: Tensor, blocks: list
+    ) -> Tensor:
+        out = torch.cat([first, first.new_empty(len(rows), first.shape[1])])
+        for level, codes, place in blocks:
+            a, c = rows[place].unflatten(0, (codes.stop - codes.start, -1)), code[codes, :, None]
+            hidden, b = (guide[level] + c).relu_(), bias[place].view(len(a), -1, 1)
+            torch.baddbmm(b, a, hidden, out=out[len(first) :][place].unflatten(0, (len(a), -1)))
+        ctx.save_for_backward(guide, code, rows)
+        ctx.blocks, ctx.n_first = blocks, len(first)
         return out
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        code, guide, rows, nxt = ctx.saved_tensors
-        grad, hid, ghid = grads[0], torch.empty_like(guide), torch.empty_like(guide)
-        gcode, gguide, grows = torch.zeros_like(code), torch.zeros_like(guide), torch.empty_like(rows)
-        for k, (i, j) in enumerate(pairwise(ctx.stops)):
-            if i < j:
-                torch.add(guide, code[k, :, None], out=hid).relu_()
-                torch.mm(grad[i:j], hid.T, out=grows[i:j])
-                torch.mm(rows[i:j].T, grad[i:j], out=ghid)
-                ghid.mul_(hid.sign_())
-                gcode[k] = ghid.sum(1)
-                gguide += ghid
-        return gcode, gguide, rows.new_zeros(ctx.n_books, rows.shape[1]).index_add_(0, nxt, grows), None, None
+        guide, code, rows = ctx.saved_tensors
+        first, grad = grads[0][: ctx.n_first], grads[0][ctx.n_first :]
+        guide_grad, code_grad, rows_grad = torch.zeros_like(guide), torch.empty_like(code), torch.empty_like(rows)
+        for level, codes, place in ctx.blocks:
+            shape = (codes.stop - codes.start, -1)
+            a, g = rows[place].unflatten(0, shape), grad[place].unflatten(0, shape)
+            hidden = (guide[level] + code[codes, :, None]).relu_()
+            torch.bmm(g, hidden.mT, out=rows_grad[place].unflatten(0, shape))
+            back = torch.bmm(a.mT, g)
+            torch.ops.aten.threshold_backward.grad_input(back, hidden, 0, grad_input=back)
+            code_grad[codes] = back.sum(2)
+            guide_grad[level] += back.sum(0)
+        return first, guide_grad, code_grad, rows_grad, grad.sum(1), None
 
 # %% ../nbs/21_ran.ipynb #19e6a5af
 class RAN(nn.Module):
@@ -96,13 +135,10 @@ class RAN(nn.Module):
         std = dim**-0.5 if init_std is None else init_std
         self.books = nn.ParameterList(nn.Parameter(torch.randn(k, dim) * std) for k in sids.sizes)
         self.steps: Sequence[Step] = nn.ModuleList(Step(dim, hidden) for _ in sids.sizes[1:])  # ty: ignore[invalid-assignment]
-        edges = [sids.edges(level) for level in range(1, sids.levels)]
-        self.stops = [
-            [0, *torch.bincount(e[:, 0], minlength=k).cumsum(0).tolist()]
-            for e, k in zip(edges, sids.sizes, strict=False)
-        ]
-        for level, e in enumerate(edges, 1):
-            self.register_buffer(f"next{level}", e[:, 1].contiguous(), persistent=False)
+        self.layout = edge_layout(sids)
+        for level, (prev, nxt) in enumerate(zip(self.layout.prev, self.layout.next, strict=True)):
+            self.register_buffer(f"prev{level}", prev, persistent=False)
+            self.register_buffer(f"next{level}", nxt, persistent=False)
 
     def redistribute(
         self,
@@ -154,12 +190,14 @@ class RAN(nn.Module):
     def edge_logits(
         self,
         h: Tensor,  # Guidance of users, `(n, d)`
-    ) -> Tensor:  # `(E, n)`: all codes of level 1, then each further level's edges, in the order of `SemanticIDs.edges`
+    ) -> Tensor:  # `(E, n)`, rows as in `layout`
         "User side, only the pairs of codes that some item has"
-        out = [self.books[0] @ h.T]
-        for level, step in enumerate(self.steps, 1):
-            nxt, book = self.get_buffer(f"next{level}"), self.books[level]
-            code, guide = step.code(self.books[level - 1]), step.guide(h).T.contiguous()
-            dot = _EdgeProducts.apply(code, guide, book @ step.out.weight, self.stops[level - 1], nxt)
-            out.append(dot + (book @ step.out.bias)[nxt, None])
-        return torch.cat(out)
+        guide, code, rows, bias = [], [], [], []
+        for level, (step, (above, book)) in enumerate(zip(self.steps, pairwise(self.books), strict=True)):
+            prev, nxt = self.get_buffer(f"prev{level}"), self.get_buffer(f"next{level}")
+            guide.append(step.guide(h).T)
+            code.append(step.code(above).index_select(0, prev))
+            rows.append((book @ step.out.weight).index_select(0, nxt))
+            bias.append((book @ step.out.bias).index_select(0, nxt))
+        first, blocks = self.books[0] @ h.T, self.layout.blocks
+        return _EdgeProducts.apply(first, torch.stack(guide), *(torch.cat(x) for x in (code, rows, bias)), blocks)
