@@ -71,18 +71,21 @@ def _over_codes(ran: RAN, h: Tensor, total: Tensor) -> Tensor:
     return total
 
 
-def _over_children(sids: SemanticIDs, path: Tensor) -> Tensor:
-    "Walk down the tree, adding the log-softmax over each prefix's children; `path`: an item's logits, `(N, L, n)`"
-    n, total = path.shape[2], path.new_zeros(1, path.shape[2])
+def _over_children(sids: SemanticIDs, paths: Tensor, edges: Tensor) -> Tensor:
+    "Walk down the tree, adding the log-softmax over each prefix's children; children of a prefix are neighbours"
+    n, total = edges.shape[1], edges.new_zeros(1, edges.shape[1])
     for level in range(sids.levels):
-        node = sids.prefixes[:, level].to(path.device)
-        logit = path.new_empty(sids.n_prefixes(level), n).index_copy(0, node, path[:, level])
-        parent = torch.repeat_interleave(sids.children(level)[1].to(path.device))
+        node = sids.prefixes[:, level].to(edges.device)
+        logit = edges[torch.empty_like(node[: sids.n_prefixes(level)]).scatter_(0, node, paths[:, level])]
+        first, count = (x.to(edges.device) for x in sids.children(level))
+        parent = torch.repeat_interleave(count)
         at = parent[:, None].expand(-1, n)
         top = logit.new_full((len(total), n), -torch.inf).scatter_reduce(0, at, logit, "amax").detach()
-        mass = torch.zeros_like(top).index_add(0, parent, (logit - top[parent]).exp())
-        total = total[parent] + logit - (mass.log() + top)[parent]
-    return total[sids.prefixes[:, -1].to(path.device)]
+        mass = F.embedding_bag(
+            torch.arange(len(logit), device=edges.device), (logit - top[parent]).exp(), first, mode="sum"
+        )
+        total = (total - mass.log() - top)[parent] + logit
+    return total[sids.prefixes[:, -1].to(edges.device)]
 
 
 def item_logits(
@@ -96,7 +99,7 @@ def item_logits(
         raise InputError(f"no normaliser '{normaliser}'; known: {', '.join(NORMALISERS)}")
     edges = ran.edge_logits(h)
     if normaliser == "children":
-        return _over_children(ran.sids, edges[sums.paths])
+        return _over_children(ran.sids, sums.paths, edges)
     return _over_codes(ran, h, sums(edges)) if normaliser == "codes" else sums(edges)
 
 # %% ../nbs/22_decoding.ipynb #12723a5a

@@ -100,7 +100,7 @@ class Recipe:
     warmup: int = 200  # Steps to the full learning rate
     clip: float = 1.0  # Largest gradient norm; 0 for none
     targets: int = 512  # Targets a step
-    epochs: int = 20  # At most
+    epochs: int = 30  # At most
     patience: int = 5  # Epochs without a better validation Recall@10
 
     def __post_init__(self):
