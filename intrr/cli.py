@@ -24,15 +24,16 @@ from tyro.conf import Positional
 
 from .baselines import BASELINES
 from .core import InputError, atomic_path, pick_device, plain, save_json
-from .evaluation import markdown
-from .experiments import Run, Setup, evaluate_baseline
+from .evaluation import markdown, table
+from .experiments import Run, Setup, evaluate_baseline, kept_record, run_matrix, span, time_left
+from .experiments import matrix as make_matrix
 from .models import MODELS, IntRR, Recipe
 from .plots import pick_pair, redistribution_heatmap, redistribution_of
 from .sids import health_text
 
 # %% auto #0
 __all__ = ['COMMANDS', 'command', 'changed', 'latest_run', 'recommend', 'results_table', 'sids', 'default_folder', 'train',
-           'evaluate', 'run', 'quickstart', 'write_report', 'main']
+           'evaluate', 'run', 'quickstart', 'part_of', 'matrix', 'write_report', 'main']
 
 # %% ../nbs/50_cli.ipynb #9b1f189f
 def _help(fn: Callable) -> str:
@@ -189,7 +190,7 @@ def default_folder(
 @command
 def train(
     run: Positional[Path | None] = None,  # Run folder, as `intrr sids` makes it; the newest under `runs` if not told
-    model: str = "intrr",  # intrr or sasrec
+    model: str = "intrr",  # intrr, flat, tiger or sasrec
     recipe: tuple[str, ...] = (),  # Fields to change, such as dim=64 epochs=5
     paper: bool = False,  # Start from the paper's recipe
     seed: int = 0,  # Of weights, batches and dropout
@@ -217,7 +218,7 @@ def train(
 @command
 def evaluate(
     run: Positional[Path | None] = None,  # Run folder; not needed for popularity, counts and knn with --data
-    model: str = "intrr",  # intrr, sasrec, popularity, counts or knn
+    model: str = "intrr",  # A trained model, or popularity, counts, knn
     data: str | None = None,  # Dataset folder, or `synthetic`, for what needs no training
     ties: int = 0,  # Seed of the second evaluation, ties shuffled, of what needs no training
     device: str = "auto",  # cpu, cuda, …
@@ -275,6 +276,48 @@ def quickstart(
 ) -> dict[str, Any]:  # The folder, and the records
     "The whole path on the embedded catalogue, in under three minutes on two cores"
     return run(out=out, seed=seed, resume=resume, device=device)
+
+# %% ../nbs/50_cli.ipynb #e97f2088
+def part_of(
+    experiments: Sequence[Any],
+    part: str,  # Such as `2/4`, the second of four
+) -> Sequence[Any]:  # Every fourth one, from the second
+    "A part of a list; raises `InputError` if it is not told as I/N"
+    if not (found := re.fullmatch(r"([1-9]\d*)/([1-9]\d*)", part)) or int(found[1]) > int(found[2]):
+        raise InputError(f"part '{part}': not a part; give 1/4 for the first of four")
+    return experiments[int(found[1]) - 1 :: int(found[2])]
+
+
+@command
+def matrix(
+    name: Positional[str] = "table1",  # table1 or ablations
+    data: str = "synthetic",  # Dataset folder, or `synthetic`
+    size: str = "laptop",  # recommended, laptop, paper or trial
+    seeds: tuple[int, ...] = (0,),  # Of weights, batches and dropout
+    ties: tuple[int, ...] = (),  # Shuffle items of one time by these seeds, in place of the file's order
+    only: tuple[str, ...] = (),  # Only experiments whose name holds one of these, such as intrr or hstu
+    part: str = "1/1",  # Only a part, such as 2/4, for machines that share no folder
+    results: Path = Path("nbs/results"),  # Where records and ranks go
+    work: Path = Path("runs/matrix"),  # Semantic IDs, checkpoints and locks
+    rerun: bool = False,  # Replace records of another configuration
+    dry_run: bool = False,  # List what would be run
+    device: str = "auto",  # cpu, cuda:1, …
+    json: bool = False,  # Print one JSON object
+) -> dict[str, Any]:  # The experiments with the state of each, what this call has run, and a forecast
+    "Run many experiments; what has a record is skipped, and the same command in several terminals shares the work"
+    pick_device(device)
+    cells = part_of(make_matrix(name, data, size, seeds, ties, only), part)
+    ran = [] if dry_run else run_matrix(cells, work, results, device, rerun=rerun)
+    done = {e.name: r for e in cells if (r := kept_record(e, results, rerun))}
+    if done and not dry_run:
+        print(table(list(done.values()), "shuffled/masked" if ties else "file/masked").round(4).to_string())
+    left = [e for e in cells if e.name not in done]
+    for e in left:
+        print(f"{'to do' if dry_run else 'in the hands of another process'}: {e.name}")
+    seconds = time_left(left, done.values())
+    print(f"{len(done)} of {len(cells)} done" + (f", about {span(seconds)} left" if seconds else ""))
+    states = [{"name": e.name, "done": e.name in done} for e in cells]
+    return {"matrix": name, "results": results, "experiments": states, "ran": ran, "seconds_left": seconds}
 
 # %% ../nbs/50_cli.ipynb #fab753b7
 def write_report(
@@ -338,6 +381,9 @@ def main(
         print(f"intrr: {e}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("intrr: stopped; the last finished epoch is kept, go on with --resume", file=sys.stderr)
+        print(
+            "intrr: stopped; the last finished epoch is kept, go on with --resume; a matrix goes on without",
+            file=sys.stderr,
+        )
         return 130
     return 0
