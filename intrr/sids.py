@@ -24,9 +24,9 @@ from .core import InputError, load_tensors, save_tensors
 from .data import Dataset
 
 # %% auto #0
-__all__ = ['COLOURS', 'KEPT', 'collision_digits', 'prefix_ids', 'edge_ids', 'check_codes', 'sid_text', 'SemanticIDs',
-           'code_usage', 'tree_shape', 'category_purity', 'neighbour_overlap', 'category_labels', 'health',
-           'health_text', 'plot_usage', 'plot_kept', 'health_figure']
+__all__ = ['KEPT', 'COLOURS', 'collision_digits', 'prefix_ids', 'edge_ids', 'check_codes', 'sid_text', 'SemanticIDs',
+           'code_usage', 'tree_shape', 'category_purity', 'neighbour_overlap', 'partners', 'partner_overlap',
+           'category_labels', 'health', 'health_text', 'plot_usage', 'plot_kept', 'health_figure']
 
 # %% ../nbs/10_sids.ipynb #6f160790
 def collision_digits(
@@ -270,6 +270,47 @@ def neighbour_overlap(
         "… of all items, %": [100 * c for c in chance],
     }
 
+# %% ../nbs/10_sids.ipynb #242083be
+def partners(
+    dataset: Dataset,
+    window: int = 5,  # Largest distance of two items in a history
+    k: int = 10,  # Partners of an item, at most
+) -> Tensor:  # (P, 2) an item and one of its partners, sorted by item
+    "The `k` items that occur most often near each item in the training part; equal counts in item order"
+    items, n = dataset.train().full(), dataset.n_items
+    keys = [items.new_empty(0)]
+    for gap in range(1, min(window, items.shape[1] - 1) + 1):
+        both = items[:, gap:] >= 0
+        first, second = items[:, :-gap][both], items[:, gap:][both]
+        keys += [(first * n + second)[first != second], (second * n + first)[first != second]]
+    key, count = torch.unique(torch.cat(keys), return_counts=True)
+    key = key[count.argsort(descending=True, stable=True)]
+    key = key[(key // n).argsort(stable=True)]
+    rank = torch.arange(len(key)) - torch.searchsorted(key // n, key // n)
+    return torch.stack([key // n, key % n], 1)[rank < k]
+
+# %% ../nbs/10_sids.ipynb #54c1a482
+def partner_overlap(
+    sids: SemanticIDs,
+    dataset: Dataset,
+    k: int = 10,  # Partners of an item, at most
+) -> dict[str, list[float]]:  # Measure: a value for each level; empty if no item has a partner
+    "Share of an item's partners that have its prefix, and the same for partners dealt out at random"
+    rows = partners(dataset, k=k)
+    if not len(rows):
+        return {}
+    prefixes = sids.prefixes.cpu()[rows]
+    same = (prefixes[:, 0] == prefixes[:, 1]).double().mean(0)
+
+    def chance(level: int) -> float:
+        of_item, of_partner = (torch.bincount(o, minlength=sids.n_prefixes(level)) for o in prefixes[..., level].T)
+        return 100 * int(of_item @ of_partner) / len(rows) ** 2
+
+    return {
+        f"{k} most co-occurring with the prefix, %": (100 * same).tolist(),
+        "… dealt out at random, %": [chance(level) for level in range(sids.levels)],
+    }
+
 # %% ../nbs/10_sids.ipynb #ef576cba
 def category_labels(
     items: pd.DataFrame,  # Frame of items with a column `categories`: lists of paths
@@ -282,11 +323,18 @@ def category_labels(
             break
     return labels
 
-# %% ../nbs/10_sids.ipynb #02e19347
+# %% ../nbs/10_sids.ipynb #f39e4d22
+KEPT = {  # What a prefix keeps together: the same by chance
+    "category purity, %": "… shuffled, %",
+    "10 nearest in text with the prefix, %": "… of all items, %",
+    "10 most co-occurring with the prefix, %": "… dealt out at random, %",
+}
+
+
 def health(
     sids: SemanticIDs,
     embeddings: Tensor | None = None,  # (N, d) text embeddings: adds the neighbours
-    dataset: Dataset | None = None,  # The items: adds the categories
+    dataset: Dataset | None = None,  # Items and histories: adds the categories and what is bought together
 ) -> pd.DataFrame:  # A row for each measure, a column for each level
     "The health card"
     parts = code_usage(sids) | tree_shape(sids)
@@ -294,6 +342,8 @@ def health(
         parts |= category_purity(sids, category_labels(dataset.items))
     if embeddings is not None:
         parts |= neighbour_overlap(sids, embeddings)
+    if dataset is not None:
+        parts |= partner_overlap(sids, dataset)
     return pd.DataFrame(parts).T
 
 
@@ -306,7 +356,6 @@ def health_text(
 
 # %% ../nbs/10_sids.ipynb #9073c865
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")  # Okabe and Ito, safe for the colour-blind
-KEPT = {"category purity, %": "… shuffled, %", "10 nearest in text with the prefix, %": "… of all items, %"}
 
 
 def plot_usage(
