@@ -13,7 +13,9 @@ import pytest
 from intrr.cli import main
 from intrr.core import load_tensors
 
-CODE = "import sys; from intrr.cli import main; sys.exit(main())"
+# A process that is started in the background ignores Ctrl-C; here it must not.
+SIGINT = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+CODE = SIGINT + "import sys; from intrr.cli import main; sys.exit(main())"
 LITTLE = ["--recipe", "dim=16", "hidden=16", "epochs=3"]
 
 
