@@ -392,14 +392,14 @@ def health_figure(
 ) -> Figure:
     "Three panels: use of the codes, items not alone, what the prefixes keep"
     card = health(sids) if card is None else card
-    fig = Figure(figsize=(14, 3.4), layout="constrained")
-    axes = fig.subplots(1, 3)
-    plot_usage(axes[0], sids)
+    fig = Figure(figsize=(9, 6.2), layout="constrained")
+    axes = fig.subplot_mosaic([["usage", "alone"], ["kept", "kept"]])
+    plot_usage(axes["usage"], sids)
     alone = card.loc["items not alone, %"]
-    axes[1].bar(card.columns, alone, color=COLOURS[0])
+    axes["alone"].bar(card.columns, alone, color=COLOURS[0])
     for level, value in alone.items():
-        axes[1].text(level, value, f"{value:.1f}", ha="center", va="bottom")
-    axes[1].set(title="Items that share their prefix", xlabel="level", ylabel="items (%)", ylim=(0, 110))
-    axes[1].set_xticks(card.columns)
-    plot_kept(axes[2], card)
+        axes["alone"].text(level, value, f"{value:.1f}", ha="center", va="bottom")
+    axes["alone"].set(title="Items that share their prefix", xlabel="level", ylabel="items (%)", ylim=(0, 110))
+    axes["alone"].set_xticks(card.columns)
+    plot_kept(axes["kept"], card)
     return fig
