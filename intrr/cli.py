@@ -292,7 +292,7 @@ def part_of(
 def matrix(
     name: Positional[str] = "table1",  # table1 or ablations
     data: str = "synthetic",  # Dataset folder, or `synthetic`
-    size: str = "laptop",  # recommended, laptop, paper or trial
+    size: str = "laptop",  # recommended, laptop, paper, published or trial
     seeds: tuple[int, ...] = (0,),  # Of weights, batches and dropout
     ties: tuple[int, ...] = (),  # Shuffle items of one time by these seeds, in place of the file's order
     only: tuple[str, ...] = (),  # Only experiments whose name holds one of these, such as intrr or hstu

@@ -52,10 +52,10 @@ from .text import DEFAULT_ENCODER, encode
 from .training import Progress, fit, load_weights
 
 # %% auto #0
-__all__ = ['SIZES', 'RECIPES', 'SMALL', 'ABLATIONS', 'MATRICES', 'Setup', 'Experiment', 'size_recipe', 'data_fingerprint',
-           'train_model', 'Run', 'make_record', 'evaluate_experiment', 'evaluate_baseline', 'kept_record', 'different',
-           'claim', 'stage_one', 'run_experiment', 'table1', 'ablations', 'vary', 'matrix', 'time_left', 'span',
-           'run_matrix', 'run_if_free', 'published', 'pairs', 'paper_table']
+__all__ = ['SIZES', 'OWN_SIZES', 'RECIPES', 'SMALL', 'ABLATIONS', 'MATRICES', 'Setup', 'Experiment', 'size_recipe',
+           'data_fingerprint', 'train_model', 'Run', 'make_record', 'evaluate_experiment', 'evaluate_baseline',
+           'kept_record', 'different', 'claim', 'stage_one', 'run_experiment', 'table1', 'ablations', 'vary', 'matrix',
+           'time_left', 'span', 'run_matrix', 'run_if_free', 'published', 'pairs', 'paper_table']
 
 # %% ../nbs/32_experiments.ipynb #57c538f7
 @dataclass(frozen=True)
@@ -156,9 +156,15 @@ class Experiment:
 # %% ../nbs/32_experiments.ipynb #9bf5bf3e
 SIZES: dict[str, dict[str, Any]] = {  # What each size changes in the recommended recipe of a model
     "recommended": {},
-    "laptop": {"dim": 64, "hidden": 64, "layers": 1, "beam": 20, "validation_users": 4000},
-    "paper": {"dim": 256},  # Of models that the paper does not have; the others take `Recipe.paper`
+    "laptop": {"dim": 64, "hidden": 64, "layers": 1, "learning_rate": 2e-3, "beam": 20, "validation_users": 4000},
+    "paper": {"dim": 256, "hidden": 512, "layers": 4, "heads": 4, "targets": 2048},
+    "published": {},
     "trial": {"dim": 16, "hidden": 16, "layers": 1, "epochs": 2, "targets": 1024, "learning_rate": 5e-3},
+}
+OWN_SIZES: dict[tuple[str, str], dict[str, Any]] = {  # What a size changes in one model beside
+    ("laptop", "intrr"): {"normaliser": "children"},
+    ("laptop", "sasrec"): {"learning_rate": 1e-3},
+    ("paper", "sasrec"): {"layers": 1, "heads": 1},
 }
 RECIPES: dict[str, Callable[..., Recipe]] = {"flat": Recipe.flat, "tiger": Recipe.flat, "sasrec": Recipe.sasrec}
 
@@ -173,9 +179,9 @@ def size_recipe(
         raise InputError(f"no size '{size}'; known: {', '.join(SIZES)}")
     if model in BASELINES:
         return None
-    if size == "paper" and model != "sasrec":
+    if size == "published":
         return Recipe.paper(backbone=backbone, **({"heads": 4} if backbone.startswith("hstu") else {}))
-    return RECIPES.get(model, Recipe)(backbone=backbone, **SIZES[size])
+    return RECIPES.get(model, Recipe)(backbone=backbone, **SIZES[size] | OWN_SIZES.get((size, model), {}))
 
 # %% ../nbs/32_experiments.ipynb #4ed885f2
 def data_fingerprint(
@@ -483,8 +489,9 @@ ABLATIONS: dict[str, dict[str, Any]] = {  # Fields of the recipe or the setup
     **{f"{x}": {"normaliser": x} for x in ("codes", "children", "catalogue")},
     **{f"levels{x}": {"levels": x} for x in (1, 2, 4)},
     **{f"codewords{x}": {"size": x} for x in (64, 256)},
-    "soft": {"soft": True},
-    "no-residual": {"uid_residual": 0.0},
+    **{x: {"assignment": x} for x in ("soft", "annealed", "static", "none")},
+    **{f"{x}-no-residual": {"assignment": x, "uid_residual": 0.0} for x in ("hard", "soft", "static")},
+    "split": {"split": True},
 }
 
 

@@ -17,13 +17,13 @@ from torch import Tensor, nn
 from .backbones import BACKBONES, Backbone, Cache, EncoderDecoder
 from .core import InputError
 from .decoding import NORMALISERS, ItemSums, NextLogits, beam_search, item_logits
-from .ran import RAN, Redistribution
+from .ran import RAN, Redistribution, Step
 from .sids import SemanticIDs
 
 # %% auto #0
-__all__ = ['MODELS', 'Recommender', 'check_histories', 'mask_items', 'Recipe', 'catalogue_cross_entropy', 'SequenceModel',
-           'make_backbone', 'ItemTokens', 'last_items', 'SASRec', 'level_cross_entropy', 'LevelLoss', 'IntRR',
-           'CodeTokens', 'FlatSID', 'TIGER', 'build_model']
+__all__ = ['ASSIGNMENTS', 'MODELS', 'Recommender', 'check_histories', 'mask_items', 'Recipe', 'catalogue_cross_entropy',
+           'SequenceModel', 'make_backbone', 'ItemTokens', 'last_items', 'SASRec', 'level_cross_entropy', 'LevelLoss',
+           'IntRR', 'CodeTokens', 'FlatSID', 'TIGER', 'build_model']
 
 # %% ../nbs/23_models.ipynb #0609e4fa
 class Recommender:
@@ -74,7 +74,16 @@ def mask_items(
     pad = torch.cat([scores, scores.new_zeros(len(scores), 1)], 1)
     return pad.scatter(1, items.to(scores.device) % pad.shape[1], -torch.inf)[:, :-1]
 
-# %% ../nbs/23_models.ipynb #5b5a2624
+# %% ../nbs/23_models.ipynb #a892bf54
+ASSIGNMENTS = {
+    "hard": "straight-through, the paper's",
+    "soft": "the mean codeword of each level",
+    "annealed": "from soft to hard over the training",
+    "static": "the Stage-1 codes stay: no redistribution",
+    "none": "no codewords: the UID alone",
+}
+
+
 @dataclass(frozen=True)
 class Recipe:
     "A model's shape and how it is trained"
@@ -92,7 +101,8 @@ class Recipe:
     uid_dim: int | None = None  # Width of the UID embeddings; none: $d$, with no projection $W$
     uid_residual: float = 1.0  # Share of $g_i$ that is added to the item's token
     codeword_std: float | None = None  # Initial standard deviation of the codewords; $d^{-1/2}$ if not told
-    soft: bool = False  # Soft instead of straight-through assignment
+    assignment: str = "hard"  # How an item's token comes from codewords: a name in `ASSIGNMENTS`
+    split: bool = False  # Own MLPs on RAN's item side; the paper shares them with the user side
     normaliser: str = "catalogue"  # What the loss's softmax runs over: `catalogue`, `children` or `codes`
     beam: int = 50  # Width of the beam, in models that have no exact scores
     alignment: float = 0.1  # $\lambda$ of the alignment loss
@@ -125,6 +135,10 @@ class Recipe:
             raise InputError(f"recipe: no backbone '{self.backbone}'; known: {', '.join(BACKBONES)}")
         if self.normaliser not in NORMALISERS:
             raise InputError(f"recipe: no normaliser '{self.normaliser}'; known: {', '.join(NORMALISERS)}")
+        if self.assignment not in ASSIGNMENTS:
+            raise InputError(f"recipe: no assignment '{self.assignment}'; known: {', '.join(ASSIGNMENTS)}")
+        if self.assignment == "none" and not self.uid_residual:
+            raise InputError("recipe: with assignment=none and uid_residual=0 all tokens are zero; keep one of the two")
 
     @classmethod
     def paper(cls, **changes: Any) -> Recipe:
@@ -202,6 +216,7 @@ class SequenceModel(nn.Module, Recommender):
         super().__init__()
         self.n_items, self.recipe, self.max_len = n_items, recipe, recipe.max_len
         self.token_drop = nn.Dropout(recipe.token_dropout)
+        self.elapsed = 0.0  # Share of the training that is done
 
     @abstractmethod
     def losses(
@@ -378,7 +393,9 @@ class IntRR(ItemTokens):
     ):
         super().__init__(sids.n_items, recipe or Recipe())
         r = self.recipe
-        self.ran = RAN(sids, r.dim, r.hidden, r.codeword_std, soft=r.soft)
+        self.ran = RAN(sids, r.dim, r.hidden, r.codeword_std)
+        own = nn.ModuleList(Step(r.dim, r.hidden) for _ in self.ran.steps) if r.split else None
+        self.item_steps: Sequence[Step] | None = own  # ty: ignore[invalid-assignment]
         self.sums = ItemSums(self.ran.layout)
         self.uid = nn.Embedding(sids.n_items, r.uid_dim or r.dim)
         self.project = nn.Linear(r.uid_dim, r.dim) if r.uid_dim else None
@@ -398,9 +415,11 @@ class IntRR(ItemTokens):
         items: Tensor,  # Item rows, `(n,)`
     ) -> Redistribution:  # Token, level logits and codes; the residual is part of the token
         "The item side of RAN"
-        g = self.guidance(items)
-        out = self.ran.redistribute(g)
-        return out._replace(token=out.token + self.recipe.uid_residual * g)
+        g, r = self.guidance(items), self.recipe
+        hardness = {"soft": 0.0, "annealed": self.elapsed if self.training else 1.0}.get(r.assignment, 1.0)
+        out = self.ran.redistribute(g, hardness, self.item_steps)
+        fixed = {"static": self.ran.codeword_sum(self.level_loss.codes[items]), "none": torch.zeros_like(g)}
+        return out._replace(token=fixed.get(r.assignment, out.token) + r.uid_residual * g)
 
     def item_tokens(self, items: Tensor) -> Tensor:
         "The redistributed tokens"
@@ -417,7 +436,7 @@ class IntRR(ItemTokens):
         out = self.redistribute(items)
         h, target = self.states(x, out.token[place])[y >= 0], y[y >= 0]
         parts = {"recommendation": self.recommendation_loss(h, target)}
-        if self.recipe.alignment:
+        if self.recipe.alignment and self.recipe.assignment not in ("static", "none"):
             parts["alignment"] = self.recipe.alignment * level_cross_entropy(out.logits, self.level_loss.codes[items])
         return parts
 

@@ -128,10 +128,9 @@ class RAN(nn.Module):
         hidden: int = 128,  # Width $d_h$ of the MLPs
         init_std: float | None = None,  # Of the codewords; $d^{-1/2}$ if not told (1 in the paper)
         tau: float = 1.0,  # Temperature $\tau$ of the item side
-        soft: bool = False,  # Whether the item side uses soft codewords instead of straight-through hard ones
     ):
         super().__init__()
-        self.sids, self.tau, self.soft = sids, tau, soft
+        self.sids, self.tau = sids, tau
         std = dim**-0.5 if init_std is None else init_std
         self.books = nn.ParameterList(nn.Parameter(torch.randn(k, dim) * std) for k in sids.sizes)
         self.steps: Sequence[Step] = nn.ModuleList(Step(dim, hidden) for _ in sids.sizes[1:])  # ty: ignore[invalid-assignment]
@@ -143,19 +142,28 @@ class RAN(nn.Module):
     def redistribute(
         self,
         g: Tensor,  # Guidance of items, `(n, d)`
+        hardness: float = 1.0,  # 1: hard codewords, straight-through; 0: soft ones; between: a blend
+        steps: Sequence[Step] | None = None,  # MLPs of the walk; the user side's if not told, as in the paper
     ) -> Redistribution:  # Token, level logits, codes
-        "Item side: choose a codeword a level, straight-through; the token is their sum"
-        query, token, logits, codes = g, torch.zeros_like(g), [], []
+        "Item side: choose a codeword a level; the token is their sum"
+        query, token, logits, codes, steps = g, torch.zeros_like(g), [], [], steps or self.steps
         for level, book in enumerate(self.books):
             s = query @ book.T / self.tau
             code = s.argmax(-1)
             c = s.softmax(-1) @ book
-            if not self.soft:
-                c = c + (book[code] - c).detach()
+            if hardness:
+                c = c + hardness * (book[code] - c).detach()
             token, logits, codes = token + c, [*logits, s], [*codes, code]
-            if level < len(self.steps):
-                query = self.steps[level](c, g)
+            if level < len(steps):
+                query = steps[level](c, g)
         return Redistribution(token, logits, torch.stack(codes, -1))
+
+    def codeword_sum(
+        self,
+        codes: Tensor,  # `(n, L)`
+    ) -> Tensor:  # `(n, d)`
+        "The token of given codes: the item side without redistribution"
+        return torch.stack([book[codes[:, level]] for level, book in enumerate(self.books)]).sum(0)
 
     def level_logits(
         self,

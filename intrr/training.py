@@ -204,7 +204,7 @@ def fit(
         best, now = load_checkpoint(Path(checkpoint), model, optimizer)
     while now.epoch < recipe.epochs and now.epoch - now.best_epoch < recipe.patience:
         batches = length_batches(lengths, recipe.targets, seed_everything(1_000_003 * seed + now.epoch))
-        model.train()
+        model.train().elapsed = now.epoch / recipe.epochs
         with (
             stopwatch() as clock,
             tqdm(batches, f"epoch {now.epoch + 1}", leave=False, disable=not progress, unit="step") as bar,
