@@ -156,7 +156,15 @@ class Experiment:
 # %% ../nbs/32_experiments.ipynb #9bf5bf3e
 SIZES: dict[str, dict[str, Any]] = {  # What each size changes in the recommended recipe of a model
     "recommended": {},
-    "laptop": {"dim": 64, "hidden": 64, "layers": 1, "learning_rate": 2e-3, "beam": 20, "validation_users": 4000},
+    "laptop": {
+        "dim": 64,
+        "hidden": 64,
+        "layers": 1,
+        "learning_rate": 2e-3,
+        "beam": 20,
+        "patience": 10,
+        "validation_users": 4000,
+    },
     "paper": {"dim": 256, "hidden": 512, "layers": 4, "heads": 4, "targets": 2048},
     "published": {},
     "trial": {"dim": 16, "hidden": 16, "layers": 1, "epochs": 2, "targets": 1024, "learning_rate": 5e-3},
