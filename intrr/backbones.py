@@ -149,10 +149,12 @@ class Backbone(nn.Module):
             bias = bias + self.clock(gap)
         return bias.masked_fill((far < 0).unsqueeze(-3), -torch.inf)
 
-    def encode(self, x: Tensor, times: Tensor | None = None) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
+    def encode(
+        self, x: Tensor, times: Tensor | None = None, now: Tensor | None = None
+    ) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
         "The states of `forward`, and the keys and values of each block"
         place = torch.arange(x.shape[1], device=x.device)
-        gap = None if times is None else times[:, :, None] - times[:, None]
+        gap = None if times is None else (times if now is None else now)[:, :, None] - times[:, None]
         bias, kept = self.bias(place[:, None] - place, gap), []
         for block in self.blocks:
             q, k, v, *rest = block.project(x)
@@ -164,18 +166,20 @@ class Backbone(nn.Module):
         self,
         x: Tensor,  # Tokens, `(B, T, d)`, padded on the right with anything finite
         times: Tensor | None = None,  # Seconds, `(B, T)` long; looked at only by a backbone with a `clock`
+        now: Tensor | None = None,  # The time from which each token looks back, `(B, T)` long; its own if not told
     ) -> Tensor:  # States, `(B, T, d)`; a state depends on its own token and those before it
         "Encode every prefix in one pass"
-        return self.encode(x, times)[0]
+        return self.encode(x, times, now)[0]
 
     def prefill(
         self,
         x: Tensor,  # Tokens of the histories, `(B, S, d)`, padded on the right with anything finite
         lengths: Tensor,  # Real positions, at least 1, `(B,)` long
         times: Tensor | None = None,  # Seconds, `(B, S)` long
+        now: Tensor | None = None,  # The time from which each token looks back, `(B, S)` long; its own if not told
     ) -> tuple[Tensor, Cache]:  # States of every position, `(B, S, d)`, and what beams need of them
         "Read the histories that beams will continue"
-        states, kept = self.encode(x, times)
+        states, kept = self.encode(x, times, now)
         return states, Cache([(k.contiguous(), v.contiguous()) for k, v in kept], [], lengths, times)
 
     def extend(

@@ -36,6 +36,7 @@ class Popularity(Recommender):
     def scores(
         self,
         histories: Tensor,  # (B, T) item rows, right-padded with -1
+        times: Tensor | None = None,  # (B, T) not looked at
     ) -> Tensor:  # (B, N) float64
         "The counts, whatever the history"
         return self.popularity.expand(len(histories), -1)
@@ -100,6 +101,7 @@ class LastItemCounts(Recommender):
     def scores(
         self,
         histories: Tensor,  # (B, T) item rows, oldest first, right-padded with -1
+        times: Tensor | None = None,  # (B, T) not looked at
     ) -> Tensor:  # (B, N) float64
         "The counts of the last item"
         return weighted_rows(self.table, histories, max_len=1).add_(self.tiebreak)
@@ -133,6 +135,7 @@ class TransitionKNN(Recommender):
     def scores(
         self,
         histories: Tensor,  # (B, T) item rows, oldest first, right-padded with -1
+        times: Tensor | None = None,  # (B, T) not looked at
     ) -> Tensor:  # (B, N) float64
         "Weighted rows of $S$"
         return weighted_rows(self.table, histories, self.decay, self.max_len).add_(self.tiebreak)

@@ -19,7 +19,9 @@ from typing import Any
 
 import matplotlib.pyplot as plt
 import pandas as pd
+import torch
 import tyro
+from torch import Tensor
 from tyro.conf import Positional
 
 from .baselines import BASELINES
@@ -112,15 +114,15 @@ def recommend(
     json: bool = False,  # Print one JSON object
 ) -> dict[str, Any]:  # `history` and `recommendations`: lists of items with id, title and SID, the latter with scores
     "Recommend items to follow a history"
-    return _recommend(Run.open(run or latest_run()), history, k, model, device)
-
-
-def _recommend(run: Run, history: Sequence[str], k: int, model: str, device: str) -> dict[str, Any]:
     if not history:
         raise InputError("history: empty; give item ids, oldest first, such as --history 12 55 301")
+    opened = Run.open(run or latest_run())
+    return _recommend(opened, opened.dataset.rows(history)[None], None, k, model, device)
+
+
+def _recommend(run: Run, seen: Tensor, times: Tensor | None, k: int, model: str, device: str) -> dict[str, Any]:
     net, _ = run.load(model, device)
-    seen = run.dataset.rows(history)[None]
-    score, rows = net.topk(seen, k, exclude=seen)
+    score, rows = net.topk(seen, k, exclude=seen, times=times)
     out = {"history": _describe(run, seen[0]), "recommendations": _describe(run, rows[0])}
     for item, s in zip(out["recommendations"], score[0].tolist(), strict=True):
         item["score"] = s
@@ -338,10 +340,9 @@ def write_report(
     if model == "intrr":
         parts += ["## Redistribution", _figure(run, device), "![Redistribution of two items](redistribution.png)"]
     parts.append("## Recommendations")
-    histories = run.dataset.test().histories(max_len=20)
-    for user in range(3):
-        ids = [run.dataset.items["id"].iloc[i] for i in histories[user].tolist() if i >= 0]
-        out = _recommend(run, [str(i) for i in ids], 5, model, device)
+    test = run.dataset.test()
+    for user in torch.arange(3).split(1):
+        out = _recommend(run, test.histories(user), test.times(user), 5, model, device)
         lines = [f"{n}. {_as_text(i['title'])} ({i['score']:.2f})" for n, i in enumerate(out["recommendations"], 1)]
         parts += ["After " + "; ".join(_as_text(i["title"]) for i in out["history"][-5:]) + ":", "\n".join(lines)]
         print()

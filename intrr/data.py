@@ -71,10 +71,21 @@ class Split:
         max_len: int | None = 20,  # Keep the last so many items of each history; all with None
     ) -> Tensor:  # (B, T) item rows, oldest first, padded on the right with -1; T <= `max_len`
         "The most recent items of each history; raises `InputError` if `max_len` is below 1"
+        return self._last(self.dataset.flat, rows, max_len)
+
+    def times(
+        self,
+        rows: Tensor | None = None,  # (B,) which users; all by default
+        max_len: int | None = 20,  # Keep the last so many of each history; all with None
+    ) -> Tensor | None:  # (B, T) Unix seconds, padded on the right with -1; none if the dataset has no times
+        "When the items of `histories` were taken, in the same places; raises `InputError` if `max_len` is below 1"
+        return None if self.dataset.times is None else self._last(self.dataset.times, rows, max_len)
+
+    def _last(self, flat: Tensor, rows: Tensor | None, max_len: int | None) -> Tensor:
         if max_len is not None and max_len < 1:
             raise InputError(f"max_len is {max_len}; a history keeps at least 1 item")
         start, stop = (self.start, self.stop) if rows is None else (self.start[rows], self.stop[rows])
-        return pad_runs(self.dataset.flat, start if max_len is None else torch.maximum(start, stop - max_len), stop)
+        return pad_runs(flat, start if max_len is None else torch.maximum(start, stop - max_len), stop)
 
     def full(
         self,

@@ -22,8 +22,8 @@ from .models import Recommender
 
 # %% auto #0
 __all__ = ['MODELS', 'mid_ranks', 'ranks', 'save_ranks', 'load_ranks', 'gains', 'metrics', 'all_metrics', 'evaluate',
-           'standard_error', 'paired_bootstrap', 'traits', 'by', 'record', 'save_record', 'load_records', 'ranks_path',
-           'record_ranks', 'select', 'compare', 'table', 'markdown']
+           'standard_error', 'paired_bootstrap', 'traits', 'traits_path', 'by', 'record', 'save_record', 'load_records',
+           'ranks_path', 'record_ranks', 'keep_traits', 'record_traits', 'select', 'compare', 'table', 'markdown']
 
 # %% ../nbs/31_evaluation.ipynb #0b6bf96d
 def mid_ranks(
@@ -59,7 +59,8 @@ def ranks(
         model.eval()
     out = torch.empty(2, len(split))
     for rows in tqdm(split.lengths.argsort(stable=True).split(batch), desc="evaluate", disable=not progress):
-        scores = model.scores(split.histories(rows, max_len or model.max_len))
+        times = split.times(rows, max_len or model.max_len) if model.uses_times else None
+        scores = model.scores(split.histories(rows, max_len or model.max_len), times)
         history, target = split.full(rows).to(scores.device), split.target[rows].to(scores.device)
         out[:, rows] = torch.stack(mid_ranks(scores, target, history)).cpu()
     return {"unmasked": out[0], "masked": out[1]}
@@ -125,13 +126,15 @@ def evaluate(
     "Metrics of a model, unmasked and masked"
     return all_metrics(ranks(model, split, **kw), order)
 
-# %% ../nbs/31_evaluation.ipynb #ab085273
+# %% ../nbs/31_evaluation.ipynb #d4b798a9
 def standard_error(
-    ranks: Tensor,  # (U,) ranks from 0
+    ranks: Tensor,  # (U,) ranks from 0, or (S, U), a row a seed
     metric: str = "recall@10",
-) -> float:  # Of the mean over users
+) -> float:  # Of the mean over users; with seeds, of the mean over them too
     "Standard deviation over the users, divided by the root of their number"
-    return float(gains(ranks, metric).std() / len(ranks) ** 0.5)
+    gain = gains(ranks, metric)
+    gain = gain if gain.ndim == 1 else gain.mean(0)
+    return float(gain.std() / len(gain) ** 0.5)
 
 
 def paired_bootstrap(
@@ -165,19 +168,29 @@ def traits(
     return out
 
 
+def traits_path(
+    dataset: str,  # Its name
+    folder: str | Path = "nbs/results",
+    ties: int | None = None,  # Seed of the shuffled tie order
+) -> Path:  # `folder/dataset/users.traits.safetensors`, or `users-ties0.traits.safetensors`
+    "Where the traits of the test users stand"
+    return Path(folder) / dataset / f"users{'' if ties is None else f'-ties{ties}'}.traits.safetensors"
+
+
 def by(
-    ranks: Tensor,  # (U,) ranks from 0
+    ranks: Tensor,  # (U,) ranks from 0, or (S, U), a row a seed
     values: Tensor,  # (U,) what to split by
-    edges: Sequence[float],  # Ascending; a bucket holds edge <= value < next edge, the last one all above
-    ks: Sequence[int] = (10,),  # Lengths of the list
-) -> pd.DataFrame:  # A row for each bucket: users and metrics
-    "Metrics of the users of each bucket"
-    bucket = torch.bucketize(values.double(), torch.tensor(edges, dtype=torch.float64), right=True) - 1
-    names = [f"{a} to < {b}" for a, b in pairwise(edges)] + [f"{edges[-1]} and more"]
-    rows = {
-        name: {"users": int((bucket == i).sum()), **metrics(ranks[bucket == i], ks)} for i, name in enumerate(names)
-    }
-    return pd.DataFrame(rows).T.astype({"users": int})
+    edges: Sequence[float],  # Ascending whole numbers; a bucket holds edge <= value < next edge, the last one all above
+    metric: str = "recall@10",
+) -> pd.DataFrame:  # By bucket, such as `5–9`: `users`, `value`, and `error`, half the width of the 95 % interval
+    "A metric of the users of each bucket"
+    place = torch.bucketize(values.double(), torch.tensor(edges, dtype=torch.float64), right=True)
+    names = [f"{a}" if b == a + 1 else f"{a}–{b - 1}" for a, b in pairwise(edges)] + [f"{edges[-1]}+"]
+    rows = {}
+    for i, name in enumerate(names, 1):
+        r = ranks[..., place == i]
+        rows[name] = r.shape[-1], float(gains(r, metric).mean()), 1.96 * standard_error(r, metric)
+    return pd.DataFrame.from_dict(rows, "index", columns=["users", "value", "error"])
 
 # %% ../nbs/31_evaluation.ipynb #46195e18
 MODELS = ("intrr", "flat", "sasrec", "tiger", "popularity", "counts", "knn")
@@ -261,7 +274,27 @@ def record_ranks(
         raise InputError(f"{path}: not the ranks that the record's metrics come from; run the experiment again")
     return r
 
-# %% ../nbs/31_evaluation.ipynb #7007ac9d
+# %% ../nbs/31_evaluation.ipynb #8c6eb6ba
+def keep_traits(
+    split: Split,  # The test part
+    record: Mapping[str, Any],  # Of a run on it
+    folder: str | Path = "nbs/results",
+) -> None:
+    "Store what to split users by, unless it is there"
+    path = traits_path(record["dataset"], folder, record["config"].get("setup", {}).get("ties"))
+    if not path.exists():
+        small = {name: v.to(torch.bool if name == "same_time" else torch.int32) for name, v in traits(split).items()}
+        save_tensors(small, path)
+
+
+def record_traits(
+    record: Mapping[str, Any],
+    folder: str | Path = "nbs/results",
+) -> dict[str, Tensor]:  # (U,) by name, see `traits`
+    "The stored traits of the users that a record is of; raises `InputError` if they are missing or damaged"
+    return load_tensors(traits_path(record["dataset"], folder, record["config"].get("setup", {}).get("ties")))[0]
+
+
 def select(
     records: Iterable[Mapping[str, Any]],
     **fields: Any,  # Such as `dataset="beauty", model="intrr"`

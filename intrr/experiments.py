@@ -33,15 +33,21 @@ from intrr.core import (
 from .data import Dataset
 from intrr.evaluation import (
     all_metrics,
+    by,
     compare,
     evaluate,
+    gains,
+    keep_traits,
     load_records,
     ranks,
     ranks_path,
     record,
+    record_ranks,
+    record_traits,
     save_ranks,
     save_record,
     select,
+    standard_error,
     table,
 )
 from .models import MODELS, Recipe, Recommender, SequenceModel, build_model
@@ -52,10 +58,11 @@ from .text import DEFAULT_ENCODER, encode
 from .training import Progress, fit, load_weights
 
 # %% auto #0
-__all__ = ['SIZES', 'OWN_SIZES', 'RECIPES', 'SMALL', 'ABLATIONS', 'MATRICES', 'Setup', 'Experiment', 'size_recipe',
+__all__ = ['SIZES', 'OWN_SIZES', 'RECIPES', 'SMALL', 'ABLATIONS', 'MATRICES', 'LABELS', 'Setup', 'Experiment', 'size_recipe',
            'data_fingerprint', 'train_model', 'Run', 'make_record', 'evaluate_experiment', 'evaluate_baseline',
            'kept_record', 'different', 'claim', 'stage_one', 'run_experiment', 'table1', 'ablations', 'vary', 'matrix',
-           'time_left', 'span', 'run_matrix', 'run_if_free', 'published', 'pairs', 'paper_table']
+           'time_left', 'span', 'run_matrix', 'run_if_free', 'published', 'pairs', 'paper_table', 'by_system',
+           'systems', 'against', 'buckets']
 
 # %% ../nbs/32_experiments.ipynb #57c538f7
 @dataclass(frozen=True)
@@ -469,6 +476,7 @@ def run_experiment(
         dataset = run.dataset
         net, meta = train_model(e.model, e.recipe, run.sids, dataset, e.seed, check, True, device, progress)
     made, found = evaluate_experiment(e, net, dataset, meta, device, progress)
+    keep_traits(dataset.test(), made, results)
     save_ranks(found, ranks_path(made, results))
     save_record(made, results)
     for file in check.parent.glob(f"*{check.name}*"):  # with what a kill may have left half-written
@@ -675,3 +683,83 @@ def paper_table(
     ours = ours.reset_index().set_index(keys)[["runs", *columns, "spread"]]
     both = ours.join(theirs[columns].add_suffix(" published"), how="right")
     return both.join(pairs(records, folder, metric, mask).assign(model="intrr").set_index("model", append=True))
+
+# %% ../nbs/32_experiments.ipynb #a7d20556
+LABELS = {
+    "intrr": "IntRR",
+    "flat": "flattened",
+    "sasrec": "SASRec",
+    "tiger": "TIGER",
+    "popularity": "popularity",
+    "counts": "last-item counts",
+    "knn": "transition kNN",
+    "rkmeans": "RK-Means",
+    "rvq": "RVQ",
+    "rqvae": "RQ-VAE",
+    "transformer": "Transformer",
+    "hstu": "HSTU",
+    "hstu-original": "HSTU, original",
+}
+
+
+def by_system(
+    records: Iterable[Mapping[str, Any]],
+) -> dict[str, list[Mapping[str, Any]]]:  # Such as `IntRR, RK-Means, Transformer`: its runs
+    "Records by the name of their system; SASRec and TIGER leave no choice, so theirs is their model's"
+    found: dict[str, list[Mapping[str, Any]]] = {}
+    for r in records:
+        parts = ("model", "quantizer", "backbone") if r["model"] in ("intrr", "flat") else ("model",)
+        found.setdefault(", ".join(LABELS[r[p]] for p in parts), []).append(r)
+    return found
+
+
+def systems(
+    records: Iterable[Mapping[str, Any]],  # Of one dataset, size and tie order
+    folder: str | Path = "nbs/results",  # Where their ranks stand
+    metric: str = "recall@10",
+    mask: str = "masked",  # or `unmasked`
+) -> pd.DataFrame:  # By system, best first: `model`, `runs`, `value`, `error`
+    "Each system's mean over runs, and half the width of its 95 % interval over the users"
+    rows = {}
+    for name, runs in by_system(records).items():
+        found = torch.stack([record_ranks(r, folder, mask) for r in runs])
+        value = float(gains(found, metric).mean())
+        rows[name] = runs[0]["model"], len(runs), value, 1.96 * standard_error(found, metric)
+    return pd.DataFrame.from_dict(rows, "index", columns=["model", "runs", "value", "error"]).sort_values(
+        "value", ascending=False
+    )
+
+
+def against(
+    records: Iterable[Mapping[str, Any]],  # Of one dataset, size and tie order
+    reference: str,  # A system, by the name that `systems` gives it
+    folder: str | Path = "nbs/results",
+    metric: str = "recall@10",
+    mask: str = "masked",  # or `unmasked`
+) -> pd.DataFrame:  # By system: `model`, `difference`, `low`, `high`, `real`
+    "Each system minus the reference, with paired 95 % intervals; raises `InputError` if the reference was not run"
+    found, rows = by_system(records), {}
+    if reference not in found:
+        raise InputError(f"no records of '{reference}'; there are {', '.join(found) or 'none'}")
+    for name, runs in found.items():
+        if name != reference:
+            difference, low, high = compare(runs, found[reference], folder, metric, mask)
+            rows[name] = runs[0]["model"], difference, low, high, not low <= 0 <= high
+    columns = ["model", "difference", "low", "high", "real"]
+    return pd.DataFrame.from_dict(rows, "index", columns=columns).sort_values("difference", ascending=False)
+
+
+def buckets(
+    records: Iterable[Mapping[str, Any]],  # Of one dataset, size and tie order
+    trait: str,  # `popularity`, `length` or `same_time`, see `intrr.evaluation.traits`
+    edges: Sequence[float],  # Ascending; a bucket holds edge <= value < next edge, the last one all above
+    folder: str | Path = "nbs/results",
+    metric: str = "recall@10",
+    mask: str = "masked",  # or `unmasked`
+) -> pd.DataFrame:  # By system and bucket: `users`, `value`, `error`
+    "Each system's metric over the users of each bucket, with half the width of its 95 % interval"
+    frames = {}
+    for system, runs in by_system(records).items():
+        found = torch.stack([record_ranks(r, folder, mask) for r in runs])
+        frames[system] = by(found, record_traits(runs[0], folder)[trait], edges, metric)
+    return pd.concat(frames, names=["system", trait])

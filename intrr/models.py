@@ -31,11 +31,13 @@ class Recommender:
 
     n_items: int
     max_len: int = 20  # History items that are looked at, the last ones
+    uses_times: bool = False  # Whether the scores depend on times, if they are given
 
     @abstractmethod
     def scores(
         self,
         histories: Tensor,  # Item rows, `(B, T)` long, oldest first, right-padded with -1
+        times: Tensor | None = None,  # Unix seconds of the items, `(B, T)` long, not decreasing
     ) -> Tensor:  # `(B, N)`
         "A score for every item"
 
@@ -45,12 +47,17 @@ class Recommender:
         histories: Tensor,  # Item rows, `(B, T)` long, right-padded with -1
         k: int = 10,  # Items to recommend, at most $N$
         exclude: Tensor | None = None,  # Items never to recommend, `(B, E)` long, padded with -1; often the history
+        times: Tensor | None = None,  # Unix seconds of the items, `(B, T)` long; no time bias without them
     ) -> tuple[Tensor, Tensor]:  # Scores and item rows, `(B, k)` each, best first
-        "The best `k` items; raises `InputError` for an empty or unknown history, and for `k` beyond the catalogue"
+        "The best `k` items; raises `InputError` for an empty or unknown history, other times, `k` beyond the catalogue"
         check_histories(histories, self.n_items)
+        if times is not None and times.shape != histories.shape:
+            raise InputError(
+                f"times: {tuple(times.shape)} beside a history of {tuple(histories.shape)}; give each item one, or none"
+            )
         if not 1 <= k <= self.n_items:
             raise InputError(f"k = {k}: the catalogue has {self.n_items} items; ask for 1 to {self.n_items}")
-        s = self.scores(histories)
+        s = self.scores(histories, times)
         return (s if exclude is None else mask_items(s, exclude)).topk(k, dim=1)
 
 
@@ -222,17 +229,29 @@ class SequenceModel(nn.Module, Recommender):
     def losses(
         self,
         sequences: Tensor,  # Item rows, `(B, T + 1)`, right-padded with -1; each item after the first is a target
+        times: Tensor | None = None,  # Unix seconds of the items, `(B, T + 1)` long, not decreasing
     ) -> dict[str, Tensor]:  # Weighted parts of the loss, by name
         "The parts of the training loss"
 
-    def loss(self, sequences: Tensor) -> Tensor:
+    def loss(self, sequences: Tensor, times: Tensor | None = None) -> Tensor:
         "The training loss: the sum of its parts"
-        return torch.stack(list(self.losses(sequences).values())).sum()
+        return torch.stack(list(self.losses(sequences, times).values())).sum()
 
     @property
     def device(self) -> torch.device:
         "Where the parameters are"
         return next(self.parameters()).device
+
+    def recent(
+        self,
+        histories: Tensor,  # `(B, T)`, right-padded with -1
+        times: Tensor | None = None,  # Unix seconds, `(B, T)` long
+    ) -> tuple[Tensor, Tensor | None]:  # `(B, min(T, max_len))` each, on the model's device; times if it uses them
+        "What the model looks at: the last `max_len` items of each history, and their times"
+        x = last_items(histories, self.max_len).to(self.device)
+        if times is None or not self.uses_times:
+            return x, None
+        return x, last_items(histories, self.max_len, times).to(self.device)
 
 
 def make_backbone(
@@ -253,6 +272,7 @@ class ItemTokens(SequenceModel):
     ):
         super().__init__(n_items, recipe)
         self.backbone = make_backbone(recipe)
+        self.uses_times = self.backbone.clock is not None
         self._table: Tensor | None = None
 
     @abstractmethod
@@ -273,11 +293,12 @@ class ItemTokens(SequenceModel):
         self,
         histories: Tensor,  # `(B, T)`, right-padded with -1
         tokens: Tensor,  # Tokens of the real positions in reading order, `(n, d)`
+        times: Tensor | None = None,  # Unix seconds, `(B, T)` long, or more columns, which are not looked at
     ) -> Tensor:  # `(B, T, d)`
         "Put the tokens in their places and run the backbone"
         real = histories >= 0
         x = tokens.new_zeros(*histories.shape, tokens.shape[1]).masked_scatter(real[..., None], tokens)
-        return self.backbone(self.token_drop(x))
+        return self.backbone(self.token_drop(x), None if times is None else times[:, : x.shape[1]])
 
     @torch.no_grad()
     def token_table(self) -> Tensor:
@@ -288,16 +309,16 @@ class ItemTokens(SequenceModel):
         return self._table
 
     @torch.no_grad()
-    def user_states(self, histories: Tensor) -> Tensor:
+    def user_states(self, histories: Tensor, times: Tensor | None = None) -> Tensor:
         "The state after the last item of each history, `(B, d)`"
-        x = last_items(histories, self.max_len).to(self.device)
-        h = self.states(x, self.token_table()[x[x >= 0]])
+        x, times = self.recent(histories, times)
+        h = self.states(x, self.token_table()[x[x >= 0]], times)
         return h[torch.arange(len(x), device=x.device), (x >= 0).sum(1) - 1]
 
-    def scores(self, histories: Tensor) -> Tensor:
+    def scores(self, histories: Tensor, times: Tensor | None = None) -> Tensor:
         "Scores of all items after each history, `(B, N)`; the model should be in `eval` mode"
         with torch.no_grad():
-            return self.item_scores(self.user_states(histories)).T
+            return self.item_scores(self.user_states(histories, times)).T
 
     def train(self, mode: bool = True) -> ItemTokens:
         "Switch to training or evaluation; forgets the kept token table"
@@ -308,11 +329,13 @@ class ItemTokens(SequenceModel):
 def last_items(
     histories: Tensor,  # `(B, T)`, right-padded with -1
     n: int,  # Items to keep
+    values: Tensor | None = None,  # What to keep from the places of those items, `(B, T)`; themselves if not told
 ) -> Tensor:  # `(B, min(T, n))`, right-padded with -1
     "The last `n` items of each history"
+    values = histories if values is None else values.to(histories.device)
     count = (histories >= 0).sum(1, keepdim=True)
     place = torch.arange(min(n, histories.shape[1]), device=histories.device) + (count - n).clamp(min=0)
-    return histories.gather(1, place.clamp(max=histories.shape[1] - 1)).masked_fill(place >= count, -1)
+    return values.gather(1, place.clamp(max=histories.shape[1] - 1)).masked_fill(place >= count, -1)
 
 # %% ../nbs/23_models.ipynb #254f6b1b
 class SASRec(ItemTokens):
@@ -335,10 +358,10 @@ class SASRec(ItemTokens):
         "Inner products with all embeddings"
         return self.items.weight @ states.T
 
-    def losses(self, sequences: Tensor) -> dict[str, Tensor]:
+    def losses(self, sequences: Tensor, times: Tensor | None = None) -> dict[str, Tensor]:
         "Cross-entropy over the catalogue, at every position"
         x, y = sequences[:, :-1], sequences[:, 1:]
-        h = self.states(x, self.item_tokens(x[x >= 0]))[y >= 0]
+        h = self.states(x, self.item_tokens(x[x >= 0]), times)[y >= 0]
         return {"recommendation": catalogue_cross_entropy(self.item_scores(h), y[y >= 0])}
 
 # %% ../nbs/23_models.ipynb #830db596
@@ -429,12 +452,12 @@ class IntRR(ItemTokens):
         "Exact scores along each item's ID"
         return item_logits(self.ran, self.sums, states, self.recipe.normaliser)
 
-    def losses(self, sequences: Tensor) -> dict[str, Tensor]:
+    def losses(self, sequences: Tensor, times: Tensor | None = None) -> dict[str, Tensor]:
         "$L_{rec}$ at every position, and $\\lambda L_{aln}$ over the distinct items of the batch (paper, section 3.3)"
         x, y = sequences[:, :-1], sequences[:, 1:]
         items, place = x[x >= 0].unique(return_inverse=True)
         out = self.redistribute(items)
-        h, target = self.states(x, out.token[place])[y >= 0], y[y >= 0]
+        h, target = self.states(x, out.token[place], times)[y >= 0], y[y >= 0]
         parts = {"recommendation": self.recommendation_loss(h, target)}
         if self.recipe.alignment and self.recipe.assignment not in ("static", "none"):
             parts["alignment"] = self.recipe.alignment * level_cross_entropy(out.logits, self.level_loss.codes[items])
@@ -497,15 +520,16 @@ class CodeTokens(SequenceModel):
     def next_logits(
         self,
         histories: Tensor,  # Item rows, `(B, T)`, right-padded with -1
+        times: Tensor | None = None,  # Unix seconds, `(B, T)` long
     ) -> NextLogits:
         "What the beam asks for each level's logits"
 
     @torch.no_grad()
-    def scores(self, histories: Tensor) -> Tensor:
+    def scores(self, histories: Tensor, times: Tensor | None = None) -> Tensor:
         "Log-probabilities of the items that the beam reaches, `(B, N)`; $-\\infty$ for the others"
-        x = last_items(histories, self.max_len).to(self.device)
+        x, times = self.recent(histories, times)
         width = min(self.recipe.beam, self.n_items)
-        score, rows = beam_search(self.sids, self.next_logits(x), width, width, self.recipe.normaliser)
+        score, rows = beam_search(self.sids, self.next_logits(x, times), width, width, self.recipe.normaliser)
         out = score.new_full((len(x), self.n_items + 1), -torch.inf)
         return out.scatter_(1, rows % (self.n_items + 1), score)[:, :-1]
 
@@ -516,18 +540,30 @@ class FlatSID(CodeTokens):
     def __init__(self, sids: SemanticIDs, recipe: Recipe | None = None):
         super().__init__(sids, recipe)
         self.backbone = make_backbone(self.recipe)
+        self.uses_times = self.backbone.clock is not None
 
-    def losses(self, sequences: Tensor) -> dict[str, Tensor]:
+    def code_times(
+        self,
+        times: Tensor | None,  # Unix seconds of the items, `(B, T)` long
+    ) -> tuple[Tensor, ...]:  # `times` and `now` of each code for the backbone, `(B, T * L)` each; none without times
+        "When each code happened, and from when it looks back: an item's time is known with its last code"
+        if times is None:
+            return ()
+        each, late = times.repeat_interleave(self.sids.levels, 1), self.sids.levels - 1
+        return each, torch.cat([each[:, :late], each], 1)[:, : each.shape[1]]
+
+    def losses(self, sequences: Tensor, times: Tensor | None = None) -> dict[str, Tensor]:
         "A cross-entropy a level, at every position"
         y, levels = sequences[:, 1:], self.sids.levels
-        h = self.backbone(self.code_tokens(sequences).flatten(1, 2)[:, :-1])[:, levels - 1 :]
+        tokens = self.code_tokens(sequences).flatten(1, 2)[:, :-1]
+        h = self.backbone(tokens, *(t[:, :-1] for t in self.code_times(times)))[:, levels - 1 :]
         h = h.unflatten(1, (y.shape[1], levels))[y >= 0]
         return {"recommendation": self.level_loss(self.level_logits(h), y[y >= 0])}
 
-    def next_logits(self, histories: Tensor) -> NextLogits:
+    def next_logits(self, histories: Tensor, times: Tensor | None = None) -> NextLogits:
         "The history once, then a token a beam and level"
         lengths = (histories >= 0).sum(1) * self.sids.levels
-        h, cache = self.backbone.prefill(self.code_tokens(histories).flatten(1, 2), lengths)
+        h, cache = self.backbone.prefill(self.code_tokens(histories).flatten(1, 2), lengths, *self.code_times(times))
         last = h[torch.arange(len(h), device=h.device), lengths - 1][:, None]
 
         def step(level: int, code: Tensor | None, beam: Tensor | None) -> Tensor:
@@ -549,23 +585,32 @@ class TIGER(CodeTokens):
         self.start = nn.Parameter(torch.randn(r.dim) * r.dim**-0.5)
         self.net = EncoderDecoder(r.dim, r.layers, r.heads, head_dim=r.head_dim, ff=r.ff, dropout=r.dropout)
 
-    def losses(self, sequences: Tensor) -> dict[str, Tensor]:
-        "A cross-entropy a level, for every prefix of every history"
+    def losses(self, sequences: Tensor, times: Tensor | None = None) -> dict[str, Tensor]:
+        "A cross-entropy a level, for every prefix of every history, like lengths together; times are not looked at"
         row, place = (sequences[:, 1:] >= 0).nonzero(as_tuple=True)
-        target = sequences[row, place + 1]
-        history = sequences[row, :-1].masked_fill(
-            torch.arange(sequences.shape[1] - 1, device=row.device) > place[:, None], -1
-        )
+        parts = [i for i in place.argsort(stable=True).tensor_split(4) if len(i)]
+        losses = [len(i) / len(row) * self.prefix_loss(sequences[row[i]], place[i]) for i in parts]
+        return {"recommendation": torch.stack(losses).sum()}
+
+    def prefix_loss(
+        self,
+        sequences: Tensor,  # Item rows, `(n, T + 1)`
+        last: Tensor,  # Where each history ends, `(n,)`; the item behind it is the target
+    ) -> Tensor:  # Nats a target
+        "Cross-entropy of the item behind a prefix"
+        place = torch.arange(int(last.max()) + 1, device=last.device)
+        history = sequences[:, : len(place)].masked_fill(place > last[:, None], -1)
+        target = sequences.gather(1, last[:, None] + 1)[:, 0]
         start = self.start.expand(len(target), 1, -1)
         h = self.net.decode(torch.cat([start, self.code_tokens(target)[:, :-1]], 1), self.memory(history))
-        return {"recommendation": self.level_loss(self.level_logits(h), target)}
+        return self.level_loss(self.level_logits(h), target)
 
     def memory(self, histories: Tensor) -> Cache:
         "The encoded histories"
         return self.net.encode(self.code_tokens(histories).flatten(1, 2), (histories >= 0).sum(1) * self.sids.levels)
 
-    def next_logits(self, histories: Tensor) -> NextLogits:
-        "The history once, then a token a beam and level"
+    def next_logits(self, histories: Tensor, times: Tensor | None = None) -> NextLogits:
+        "The history once, then a token a beam and level; times are not looked at"
         cache = self.memory(histories)
 
         def step(level: int, code: Tensor | None, beam: Tensor | None) -> Tensor:

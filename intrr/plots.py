@@ -7,9 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from textwrap import shorten
+from typing import Any
 
 import matplotlib.pyplot as plt
+import pandas as pd
 import torch
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from .core import InputError
@@ -18,7 +21,8 @@ from .ran import Redistribution
 from .sids import SemanticIDs
 
 # %% auto #0
-__all__ = ['redistribution_of', 'pick_pair', 'redistribution_heatmap']
+__all__ = ['COLOURS', 'redistribution_of', 'pick_pair', 'redistribution_heatmap', 'systems_figure', 'forest_figure',
+           'buckets_figure']
 
 # %% ../nbs/40_plots.ipynb #05ae25c5
 @torch.no_grad()
@@ -88,4 +92,103 @@ def redistribution_heatmap(
     axes[-1, 0].set_xlabel("codeword")
     axes[0, 0].legend(loc="lower right", bbox_to_anchor=(1, 1), frameon=False, ncols=2, fontsize=9)
     fig.colorbar(im, ax=axes[:, 0], label="$\\log_{10} p$", pad=0.01)
+    return fig
+
+# %% ../nbs/40_plots.ipynb #f06ff9e6
+COLOURS = {  # Okabe and Ito's, which the colour-blind can tell apart
+    "intrr": "#0072B2",
+    "flat": "#E69F00",
+    "sasrec": "#009E73",
+    "tiger": "#CC79A7",
+    "popularity": "#777777",
+    "counts": "#777777",
+    "knn": "#777777",
+}
+
+
+def _rows(frame: pd.DataFrame) -> tuple[Figure, Axes, range]:
+    "A figure with a row for each row of the frame, the first on top"
+    fig, ax = plt.subplots(figsize=(8, 0.9 + 0.3 * len(frame)), layout="constrained")
+    ax.set_yticks(range(len(frame)), [str(name) for name in frame.index])
+    ax.set_ylim(len(frame) - 0.4, -0.6)
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.grid(axis="x", color="#dddddd", linewidth=0.8)
+    ax.set_axisbelow(True)
+    return fig, ax, range(len(frame))
+
+
+def systems_figure(
+    frame: pd.DataFrame,  # By system: `model`, `value`, `error`; perhaps `published`
+    metric: str,  # What the values are, for the axis
+    title: str = "",
+) -> Figure:
+    "A dot a system with its 95 % interval, and the published value as a hollow diamond"
+    fig, ax, rows = _rows(frame)
+    for y, (_, row) in zip(rows, frame.iterrows(), strict=True):
+        colour = COLOURS[row["model"]]
+        ax.errorbar(row["value"], y, xerr=row["error"], fmt="o", color=colour, capsize=3, markersize=6)
+        ax.annotate(
+            f"{row['value']:.4f}",
+            (row["value"] + row["error"], y),
+            (6, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=8,
+        )
+    if "published" in frame and frame["published"].notna().any():
+        ax.plot(frame["published"], rows, "D", markersize=6, markerfacecolor="none", color="black", label="published")
+        ax.legend(loc="lower right", frameon=False)
+    ax.set_title(title, loc="left")
+    ax.set(xlabel=f"{metric}, with its 95 % interval over the users")
+    ax.margins(x=0.12)
+    return fig
+
+
+def forest_figure(
+    frame: pd.DataFrame,  # By name: `difference`, `low`, `high`, `real`; perhaps `published`
+    metric: str,  # What differs, for the axis
+    title: str = "",
+) -> Figure:
+    "Differences with their 95 % intervals; hollow where the interval holds 0"
+    fig, ax, rows = _rows(frame)
+    ax.axvline(0, color="#333333", linewidth=1)
+    for y, (_, row) in zip(rows, frame.iterrows(), strict=True):
+        colour = "#0072B2" if row["difference"] > 0 else "#D55E00"
+        ax.plot([row["low"], row["high"]], [y, y], color=colour, linewidth=2)
+        ax.plot(
+            row["difference"], y, "o", color=colour, markerfacecolor=colour if row["real"] else "white", markersize=7
+        )
+    if "published" in frame and frame["published"].notna().any():
+        ax.plot(frame["published"], rows, "D", markersize=6, markerfacecolor="none", color="black", label="published")
+        ax.legend(loc="best", frameon=False)
+    ax.set_title(title, loc="left")
+    ax.set(xlabel=f"difference in {metric}, with its paired 95 % interval; hollow: not told from 0")
+    return fig
+
+
+def buckets_figure(
+    frame: pd.DataFrame,  # By system and bucket: `users`, `value`, `error`, see `intrr.experiments.buckets`
+    metric: str,  # What the values are, for the axis
+    axis: str,  # What the users are split by, for the axis
+) -> Figure:
+    "A metric by bucket, a line a system, with 95 % intervals"
+    fig, ax = plt.subplots(figsize=(8, 3.6), layout="constrained")
+    names = list(dict.fromkeys(frame.index.get_level_values(0)))
+    colours = ["#0072B2", "#E69F00", "#009E73", "#777777", "#CC79A7", "#56B4E9", "#D55E00", "#000000"]
+    for n, name in enumerate(names):
+        part = frame.loc[name]
+        x = torch.arange(len(part)) + 0.12 * (n - (len(names) - 1) / 2)
+        style: dict[str, Any] = {
+            "fmt": "osD^vPX*"[n % 8] + "-",
+            "color": colours[n % 8],
+            "capsize": 2,
+            "markersize": 5,
+            "linewidth": 1,
+        }
+        ax.errorbar(x, part["value"], yerr=part["error"], label=name, **style)
+    ax.set_xticks(range(len(part)), [f"{bucket}\n{users:,} users" for bucket, users in part["users"].items()])
+    ax.set(xlabel=axis, ylabel=f"{metric}, 95 % interval")
+    ax.set_ylim(bottom=0)
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.legend(frameon=False)
     return fig

@@ -26,8 +26,10 @@ __all__ = ['windows', 'length_batches', 'make_optimizer', 'train_step', 'validat
 def windows(
     split: Split,  # The training part
     max_len: int = 20,  # History items $T$ that the model sees
-) -> Tensor:  # Item rows, `(W, max_len + 1)`, right-padded with -1; every row has at least two items
+    flat: Tensor | None = None,  # What to cut, `(M,)`, such as the dataset's times; item rows if not told
+) -> Tensor:  # Item rows or times, `(W, max_len + 1)`, right-padded with -1; every row has at least two items
     "Cut the training histories into rows in which each item after the first is a target, once"
+    flat = split.dataset.flat if flat is None else flat
     length = split.stop - split.start
     count = ((length - 1).clamp(min=0) + max_len - 1) // max_len
     user = torch.repeat_interleave(count)
@@ -35,7 +37,7 @@ def windows(
     stop = split.stop[user] - nth * max_len
     start = torch.maximum(split.start[user], stop - max_len - 1)
     place = start[:, None] + torch.arange(max_len + 1)
-    return split.dataset.flat[place.clamp(max=len(split.dataset.flat) - 1)].masked_fill(place >= stop[:, None], -1)
+    return flat[place.clamp(max=len(flat) - 1)].masked_fill(place >= stop[:, None], -1)
 
 # %% ../nbs/30_training.ipynb #8ef65d62
 def length_batches(
@@ -70,9 +72,10 @@ def train_step(
     optimizer: torch.optim.Optimizer,
     sequences: Tensor,  # `(B, T + 1)`, right-padded with -1
     rate: float,  # Learning rate of this step
+    times: Tensor | None = None,  # Unix seconds of the items, `(B, T + 1)`
 ) -> dict[str, Tensor]:  # Parts of the loss, detached
     "Forward, backward, update"
-    parts = model.losses(sequences)
+    parts = model.losses(sequences, times)
     optimizer.zero_grad(set_to_none=True)
     torch.stack(list(parts.values())).sum().backward()
     if model.recipe.clip:
@@ -97,7 +100,8 @@ def validation_recall(
     chosen = torch.randperm(len(split), generator=torch.Generator().manual_seed(0))[:sample]
     hits = 0
     for users in chosen.split(batch):
-        s, y = model.scores(split.histories(users, model.max_len)), split.target[users]
+        times = split.times(users, model.max_len) if model.uses_times else None
+        s, y = model.scores(split.histories(users, model.max_len), times), split.target[users]
         mine = s.gather(1, y[:, None].to(s.device))
         hits += int(((s > mine).sum(1) + ((s == mine).sum(1) - 1) / 2 < k).sum())
     return hits / len(chosen)
@@ -167,16 +171,23 @@ def load_weights(
             )
     model.load_state_dict(weights)
 
-# %% ../nbs/30_training.ipynb #3c5ee8e8
+# %% ../nbs/30_training.ipynb #e5838566
 def _epoch(
-    model: SequenceModel, optimizer: torch.optim.Optimizer, data: Tensor, batches: Iterable[Tensor], step: int
+    model: SequenceModel,
+    optimizer: torch.optim.Optimizer,
+    data: Tensor,
+    times: Tensor | None,
+    batches: Iterable[Tensor],
+    step: int,
 ) -> dict[str, float]:
     recipe, total, count = model.recipe, {}, 0
     for rows in batches:
         step += 1
         sequences = data[rows]
         sequences = sequences[:, : int((sequences >= 0).sum(1).max())]
-        parts = train_step(model, optimizer, sequences, recipe.learning_rate * min(1.0, step / max(1, recipe.warmup)))
+        when = None if times is None else times[rows, : sequences.shape[1]]
+        rate = recipe.learning_rate * min(1.0, step / max(1, recipe.warmup))
+        parts = train_step(model, optimizer, sequences, rate, when)
         total = {k: total.get(k, 0.0) + v for k, v in parts.items()}
         count += 1
     out = {k: float(v) / count for k, v in total.items()}
@@ -197,7 +208,9 @@ def fit(
     "Train until validation Recall@10 has not risen for `patience` epochs, or for `epochs` epochs"
     keep_freed_memory()
     recipe, optimizer, now = model.recipe, make_optimizer(model, model.recipe), Progress()
-    data = windows(dataset.train(), recipe.max_len)
+    data, times = windows(dataset.train(), recipe.max_len), None
+    if model.uses_times and dataset.times is not None:
+        times = windows(dataset.train(), recipe.max_len, dataset.times).to(model.device)
     lengths, data = (data >= 0).sum(1), data.to(model.device)
     best = {k: v.clone() for k, v in model.state_dict().items()}
     if checkpoint and resume and Path(checkpoint).exists():
@@ -209,7 +222,7 @@ def fit(
             stopwatch() as clock,
             tqdm(batches, f"epoch {now.epoch + 1}", leave=False, disable=not progress, unit="step") as bar,
         ):
-            parts = _epoch(model, optimizer, data, bar, now.epoch * len(batches))
+            parts = _epoch(model, optimizer, data, times, bar, now.epoch * len(batches))
         model.eval()
         with stopwatch() as check:
             recall = validation_recall(model, dataset.valid(), sample=recipe.validation_users)
