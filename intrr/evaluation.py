@@ -283,8 +283,8 @@ def keep_traits(
     "Store what to split users by, unless it is there"
     path = traits_path(record["dataset"], folder, record["config"].get("setup", {}).get("ties"))
     if not path.exists():
-        small = {name: v.to(torch.bool if name == "same_time" else torch.int32) for name, v in traits(split).items()}
-        save_tensors(small, path)
+        found = {name: v.short() if v.max() < 2**15 else v for name, v in traits(split).items()}
+        save_tensors(found, path)
 
 
 def record_traits(

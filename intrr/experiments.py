@@ -61,8 +61,8 @@ from .training import Progress, fit, load_weights
 __all__ = ['SIZES', 'OWN_SIZES', 'RECIPES', 'SMALL', 'ABLATIONS', 'MATRICES', 'LABELS', 'Setup', 'Experiment', 'size_recipe',
            'data_fingerprint', 'train_model', 'Run', 'make_record', 'evaluate_experiment', 'evaluate_baseline',
            'kept_record', 'different', 'claim', 'stage_one', 'run_experiment', 'table1', 'ablations', 'vary', 'matrix',
-           'time_left', 'span', 'run_matrix', 'run_if_free', 'published', 'pairs', 'paper_table', 'by_system',
-           'systems', 'against', 'buckets']
+           'time_left', 'span', 'run_matrix', 'run_if_free', 'published', 'matrix_records', 'pairs', 'paper_table',
+           'by_system', 'systems', 'against', 'buckets']
 
 # %% ../nbs/32_experiments.ipynb #57c538f7
 @dataclass(frozen=True)
@@ -178,6 +178,8 @@ SIZES: dict[str, dict[str, Any]] = {  # What each size changes in the recommende
 }
 OWN_SIZES: dict[tuple[str, str], dict[str, Any]] = {  # What a size changes in one model beside
     ("laptop", "intrr"): {"normaliser": "children"},
+    ("laptop", "flat"): {"dropout": 0.1, "token_dropout": 0.1},
+    ("laptop", "tiger"): {"dropout": 0.1, "token_dropout": 0.1},
     ("laptop", "sasrec"): {"learning_rate": 1e-3},
     ("paper", "sasrec"): {"layers": 1, "heads": 1},
 }
@@ -648,7 +650,18 @@ def published(
         raise InputError(f"{folder}: no published.json; it comes with the project in nbs/results")
     return pd.concat(found, ignore_index=True)
 
-# %% ../nbs/32_experiments.ipynb #ddb649ae
+# %% ../nbs/32_experiments.ipynb #4e3dd62b
+def matrix_records(
+    dataset: str,  # Its name
+    size: str = "laptop",  # A name in `SIZES`
+    folder: str | Path = "nbs/results",
+    ties: bool = False,  # Those with shuffled ties, not those in the order of the file
+) -> list[Mapping[str, Any]]:
+    "The records of one dataset and size, and those of what needs no training"
+    found = [r for r in select(load_records(folder), dataset=dataset) if r["model"] in BASELINES or r["size"] == size]
+    return [r for r in found if (r["config"]["setup"]["ties"] is not None) == ties]
+
+
 def pairs(
     records: Sequence[Mapping[str, Any]],  # Of one dataset, size and tie order
     folder: str | Path = "nbs/results",  # Where their ranks stand
@@ -676,7 +689,7 @@ def paper_table(
 ) -> pd.DataFrame:  # By quantizer, backbone, model: runs, ours, `spread` of the metric over them, published, `pairs`
     "The paper's table with ours beside; what has not been run is NaN"
     protocol, keys = f"{order}/{mask}", ["quantizer", "backbone", "model"]
-    records = [r for r in select(load_records(folder), dataset=dataset, size=size) if protocol in r["metrics"]]
+    records = matrix_records(dataset, size, folder, order == "shuffled")
     theirs = published(folder).query("dataset == @dataset and source == 'intrr'").set_index(keys)
     columns = ["recall@5", "recall@10", "ndcg@5", "ndcg@10"]
     ours = table(records, protocol).assign(spread=table(records, protocol, how="std")[metric])
