@@ -62,7 +62,7 @@ __all__ = ['SIZES', 'OWN_SIZES', 'RECIPES', 'SMALL', 'ABLATIONS', 'MATRICES', 'L
            'data_fingerprint', 'train_model', 'Run', 'make_record', 'evaluate_experiment', 'evaluate_baseline',
            'kept_record', 'different', 'claim', 'stage_one', 'run_experiment', 'table1', 'ablations', 'vary', 'matrix',
            'time_left', 'span', 'run_matrix', 'run_if_free', 'published', 'matrix_records', 'pairs', 'paper_table',
-           'by_system', 'systems', 'against', 'buckets']
+           'by_system', 'systems', 'against', 'buckets', 'ablation_table']
 
 # %% ../nbs/32_experiments.ipynb #57c538f7
 @dataclass(frozen=True)
@@ -501,15 +501,18 @@ def table1(
     ]
     return [*(Experiment(Setup(data), m) for m in BASELINES), *trained]
 
-# %% ../nbs/32_experiments.ipynb #a0d194ce
-ABLATIONS: dict[str, dict[str, Any]] = {  # Fields of the recipe or the setup
-    **{f"alignment{x}": {"alignment": x} for x in (0.0, 0.03, 0.1, 0.3, 1.0)},
-    **{f"{x}": {"normaliser": x} for x in ("codes", "children", "catalogue")},
-    **{f"levels{x}": {"levels": x} for x in (1, 2, 4)},
-    **{f"codewords{x}": {"size": x} for x in (64, 256)},
-    **{x: {"assignment": x} for x in ("soft", "annealed", "static", "none")},
-    **{f"{x}-no-residual": {"assignment": x, "uid_residual": 0.0} for x in ("hard", "soft", "static")},
-    "split": {"split": True},
+# %% ../nbs/32_experiments.ipynb #59127a87
+ABLATIONS: dict[str, dict[str, dict[str, Any]]] = {  # Question: variant: fields of the recipe or the setup
+    "softmax": {x: {"normaliser": x} for x in ("codes", "children", "catalogue")},
+    "token": {x: {"assignment": x} for x in ("none", "static", "hard", "soft", "annealed")},
+    "token-no-uid": {f"{x}-no-uid": {"assignment": x, "uid_residual": 0.0} for x in ("static", "hard", "soft")},
+    "alignment": {f"alignment{x}": {"alignment": x} for x in (0.0, 0.03, 0.1, 0.3, 1.0)},
+    "mlps": {"split": {"split": True}},
+    "levels": {f"levels{x}": {"levels": x} for x in (1, 2, 3, 4)},
+    "codewords": {f"codewords{x}": {"size": x} for x in (64, 256)},
+    "start": {"codeword-std1": {"codeword_std": 1.0}, "projection": {"uid_dim": 512}, "warmup1": {"warmup": 1}},
+    "dropout": {f"token-dropout{x}": {"token_dropout": x} for x in (0.0, 0.2, 0.5)},
+    "residual": {f"uid-residual{x}": {"uid_residual": x} for x in (0.1, 1.0)},
 }
 
 
@@ -520,17 +523,18 @@ def ablations(
 ) -> list[Experiment]:
     "IntRR on RK-Means and a Transformer, and the same with one thing changed"
     base = [Experiment(Setup(data), "intrr", size_recipe("intrr", size=size), seed, size) for seed in seeds]
-    changed = [vary(e, name) for e in base for name in ABLATIONS]
+    changed = [vary(e, name, changes) for e in base for group in ABLATIONS.values() for name, changes in group.items()]
     same = {e.fingerprint for e in base}
     return base + [e for e in changed if e.fingerprint not in same]
 
 
 def vary(
     e: Experiment,
-    variant: str,  # A name in `ABLATIONS`
+    variant: str,  # What to call it
+    changes: Mapping[str, Any],  # Fields of the recipe or the setup
 ) -> Experiment:
     "An experiment with one thing changed"
-    own, changes = {f.name for f in fields(Setup)}, ABLATIONS[variant]
+    own = {f.name for f in fields(Setup)}
     setup = replace(e.setup, **{k: v for k, v in changes.items() if k in own})
     recipe = e.recipe and replace(e.recipe, **{k: v for k, v in changes.items() if k not in own})
     return replace(e, setup=setup, recipe=recipe, variant=variant)
@@ -776,3 +780,28 @@ def buckets(
         found = torch.stack([record_ranks(r, folder, mask) for r in runs])
         frames[system] = by(found, record_traits(runs[0], folder)[trait], edges, metric)
     return pd.concat(frames, names=["system", trait])
+
+# %% ../nbs/32_experiments.ipynb #e53305cc
+def ablation_table(
+    dataset: str,  # Its name
+    size: str = "laptop",  # A name in `SIZES`
+    folder: str | Path = "nbs/results",
+    metric: str = "recall@10",
+    mask: str = "masked",  # or `unmasked`
+) -> pd.DataFrame:  # By question, variant: `runs`, `value`, `difference`, `low`, `high`, `real`
+    "Each change of the recipe against no change, with paired 95 % intervals; what has not been run is left out"
+    own = {"dataset": dataset, "size": size, "model": "intrr", "quantizer": "rkmeans", "backbone": "transformer"}
+    base = [r for r in select(load_records(folder), **own) if r["config"]["setup"]["ties"] is None]
+    changed, rows = select(load_records(folder, "ablation"), **own), {}
+    for question, group in ABLATIONS.items():
+        for variant in group:
+            runs = [r for r in select(changed, variant=variant) if any(b["seed"] == r["seed"] for b in base)]
+            if runs:
+                twins = [b for b in base if any(b["seed"] == r["seed"] for r in runs)]
+                value = float(gains(torch.stack([record_ranks(r, folder, mask) for r in runs]), metric).mean())
+                difference, low, high = compare(runs, twins, folder, metric, mask)
+                rows[question, variant] = len(runs), value, difference, low, high, not low <= 0 <= high
+    index = pd.MultiIndex.from_tuples(list(rows), names=["question", "variant"])
+    return pd.DataFrame(
+        list(rows.values()), index=index, columns=["runs", "value", "difference", "low", "high", "real"]
+    )
