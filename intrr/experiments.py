@@ -773,12 +773,13 @@ def buckets(
     folder: str | Path = "nbs/results",
     metric: str = "recall@10",
     mask: str = "masked",  # or `unmasked`
-) -> pd.DataFrame:  # By system and bucket: `users`, `value`, `error`
+) -> pd.DataFrame:  # By system and bucket: `users`, `value`, `error`, `model`
     "Each system's metric over the users of each bucket, with half the width of its 95 % interval"
     frames = {}
     for system, runs in by_system(records).items():
         found = torch.stack([record_ranks(r, folder, mask) for r in runs])
-        frames[system] = by(found, record_traits(runs[0], folder)[trait], edges, metric)
+        split = by(found, record_traits(runs[0], folder)[trait], edges, metric)
+        frames[system] = split.assign(model=runs[0]["model"])
     return pd.concat(frames, names=["system", trait])
 
 # %% ../nbs/32_experiments.ipynb #e53305cc

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from textwrap import shorten
-from typing import Any
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -139,7 +138,7 @@ def systems_figure(
         ax.plot(frame["published"], rows, "D", markersize=6, markerfacecolor="none", color="black", label="published")
         ax.legend(loc="lower right", frameon=False)
     ax.set_title(title, loc="left")
-    ax.set(xlabel=f"{metric}, with its 95 % interval over the users")
+    ax.set_xlabel(f"{metric} (95 % interval over the users)")
     ax.margins(x=0.12)
     return fig
 
@@ -162,32 +161,37 @@ def forest_figure(
         ax.plot(frame["published"], rows, "D", markersize=6, markerfacecolor="none", color="black", label="published")
         ax.legend(loc="best", frameon=False)
     ax.set_title(title, loc="left")
-    ax.set(xlabel=f"difference in {metric}, with its paired 95 % interval; hollow: not told from 0")
+    ax.set_xlabel(f"difference in {metric} (paired 95 % interval; hollow: may be 0)")
     return fig
 
 
 def buckets_figure(
-    frame: pd.DataFrame,  # By system and bucket: `users`, `value`, `error`, see `intrr.experiments.buckets`
+    frame: pd.DataFrame,  # By system and bucket: `model`, `users`, `value`, `error`; see `intrr.experiments.buckets`
     metric: str,  # What the values are, for the axis
     axis: str,  # What the users are split by, for the axis
+    title: str = "",
 ) -> Figure:
     "A metric by bucket, a line a system, with 95 % intervals"
     fig, ax = plt.subplots(figsize=(8, 3.6), layout="constrained")
     names = list(dict.fromkeys(frame.index.get_level_values(0)))
-    colours = ["#0072B2", "#E69F00", "#009E73", "#777777", "#CC79A7", "#56B4E9", "#D55E00", "#000000"]
     for n, name in enumerate(names):
         part = frame.loc[name]
-        x = torch.arange(len(part)) + 0.12 * (n - (len(names) - 1) / 2)
-        style: dict[str, Any] = {
-            "fmt": "osD^vPX*"[n % 8] + "-",
-            "color": colours[n % 8],
-            "capsize": 2,
-            "markersize": 5,
-            "linewidth": 1,
-        }
-        ax.errorbar(x, part["value"], yerr=part["error"], label=name, **style)
+        place = [i + 0.12 * (n - (len(names) - 1) / 2) for i in range(len(part))]
+        colour, style = COLOURS[part["model"].iloc[0]], "osD^vPX*"[n % 8] + "-"
+        ax.errorbar(
+            place,
+            part["value"],
+            yerr=part["error"],
+            fmt=style,
+            color=colour,
+            label=name,
+            capsize=2,
+            markersize=5,
+            linewidth=1,
+        )
     ax.set_xticks(range(len(part)), [f"{bucket}\n{users:,} users" for bucket, users in part["users"].items()])
     ax.set(xlabel=axis, ylabel=f"{metric}, 95 % interval")
+    ax.set_title(title, loc="left")
     ax.set_ylim(bottom=0)
     ax.spines[["top", "right"]].set_visible(False)
     ax.legend(frameon=False)
