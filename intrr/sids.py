@@ -335,7 +335,7 @@ def health(
     sids: SemanticIDs,
     embeddings: Tensor | None = None,  # (N, d) text embeddings: adds the neighbours
     dataset: Dataset | None = None,  # Items and histories: adds the categories and what is bought together
-) -> pd.DataFrame:  # A row for each measure, a column for each level
+) -> pd.DataFrame:  # A row for each measure, a column for each level, from 1; the last is the collision digit
     "The health card"
     parts = code_usage(sids) | tree_shape(sids)
     if dataset is not None:
@@ -344,7 +344,7 @@ def health(
         parts |= neighbour_overlap(sids, embeddings)
     if dataset is not None:
         parts |= partner_overlap(sids, dataset)
-    return pd.DataFrame(parts).T
+    return pd.DataFrame(parts, index=range(1, sids.levels + 1)).T
 
 
 def health_text(
@@ -366,7 +366,7 @@ def plot_usage(
     for level, size in enumerate(sids.sizes[:-1]):
         count = torch.bincount(sids.codes[:, level].cpu(), minlength=size).sort(descending=True).values
         colour = COLOURS[level % len(COLOURS)]
-        ax.plot(range(1, size + 1), 100 * count / sids.n_items, color=colour, label=f"level {level}")
+        ax.plot(range(1, size + 1), 100 * count / sids.n_items, color=colour, label=f"level {level + 1}")
         ax.plot([1, size], [100 / size] * 2, ":", color=colour)
     ax.set(title="Use of the codes", xlabel="rank of the code", ylabel="items with the code (%)", ylim=(0, None))
     ax.legend()
