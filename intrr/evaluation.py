@@ -310,12 +310,15 @@ def compare(
     metric: str = "recall@10",
     mask: str = "masked",  # or `unmasked`
     n: int = 2000,  # Draws
+    users: Tensor | None = None,  # (U,) bool: these only, such as a trait
 ) -> tuple[float, float, float]:  # Difference a - b of the means over the seeds, and its 95 % interval
     "Paired bootstrap over the users; raises `InputError` unless both were run in the same tie orders"
     orders = [{r["config"].get("setup", {}).get("ties") for r in runs} for runs in (a, b)]
     if not a or orders[0] != orders[1]:
         raise InputError(f"tie orders {orders[0]} and {orders[1]}: a paired comparison needs runs in the same ones")
     first, second = (torch.stack([record_ranks(r, folder, mask) for r in runs]) for runs in (a, b))
+    if users is not None:
+        first, second = first[:, users], second[:, users]
     return paired_bootstrap(first, second, metric, n)
 
 # %% ../nbs/31_evaluation.ipynb #530811f9

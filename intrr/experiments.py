@@ -654,10 +654,10 @@ def published(
         raise InputError(f"{folder}: no published.json; it comes with the project in nbs/results")
     return pd.concat(found, ignore_index=True)
 
-# %% ../nbs/32_experiments.ipynb #4e3dd62b
+# %% ../nbs/32_experiments.ipynb #7d42a976
 def matrix_records(
     dataset: str,  # Its name
-    size: str = "laptop",  # A name in `SIZES`
+    size: str | None = "laptop",  # A name in `SIZES`; None for the runs of a run folder
     folder: str | Path = "nbs/results",
     ties: bool = False,  # Those with shuffled ties, not those in the order of the file
 ) -> list[Mapping[str, Any]]:
