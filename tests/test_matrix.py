@@ -14,9 +14,10 @@ from test_cli import CODE, refused
 
 from intrr.cli import main
 from intrr.core import load_tensors
-from intrr.evaluation import load_records, metrics, record_ranks
+from intrr.evaluation import load_records, metrics, record_ranks, record_traits
 
 ONLY = ["popularity", "sasrec", "intrr-rkmeans-transformer"]
+TRAITS = "synthetic/users.traits.safetensors"
 NAMES = ["popularity-0", "intrr-rkmeans-transformer-trial-0", "sasrec-transformer-trial-0"]
 
 
@@ -59,11 +60,12 @@ def whole(tmp_path_factory):
 def test_records_and_ranks(whole):
     folder, found = whole
     pairs = {f"synthetic/{n}{end}" for n in NAMES for end in (".json", ".ranks.safetensors")}
-    assert files(folder / "results") == pairs
+    assert files(folder / "results") == pairs | {TRAITS}
     for record in load_records(folder / "results"):
         assert record["metrics"] == found[record["name"]]
         for protocol, said in record["metrics"].items():
             assert metrics(record_ranks(record, folder / "results", protocol.split("/")[1])) == pytest.approx(said)
+        assert len(record_traits(record, folder / "results")["length"]) == len(record_ranks(record, folder / "results"))
     assert not [f for f in files(folder / "work") if "checkpoint" in f]
 
 
@@ -84,7 +86,10 @@ def test_stopped_in_training_goes_on(whole, tmp_path, sign):
     process.send_signal(sign)
     _, err = process.communicate(timeout=60)
     assert process.returncode == (130 if sign == signal.SIGINT else -sign), err
-    assert files(tmp_path / "results") == {"synthetic/popularity-0.json", "synthetic/popularity-0.ranks.safetensors"}
+    assert files(tmp_path / "results") == {
+        *(f"synthetic/popularity-0.{x}" for x in ("json", "ranks.safetensors")),
+        TRAITS,
+    }
     first = load_tensors(found[0])[1]["progress"]["curve"][0]
     made = ran(here(tmp_path))
     assert [r["name"] for r in made] == NAMES[1:]
