@@ -383,7 +383,7 @@ def plot_kept(
         ax.plot(card.columns, card.loc[chance], "x--", color=colour, label=chance.removesuffix(", %"))
     ax.set(title="What the prefixes keep", xlabel="level", ylabel="share (%)", ylim=(0, 105), xticks=card.columns)
     if ax.lines:
-        ax.legend(loc="upper left", bbox_to_anchor=(1, 1))
+        ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=3)
 
 # %% ../nbs/10_sids.ipynb #44105150
 def health_figure(
@@ -392,7 +392,7 @@ def health_figure(
 ) -> Figure:
     "Three panels: use of the codes, items not alone, what the prefixes keep"
     card = health(sids) if card is None else card
-    fig = Figure(figsize=(9, 6.2), layout="constrained")
+    fig = Figure(figsize=(9, 6.4), layout="constrained")
     axes = fig.subplot_mosaic([["usage", "alone"], ["kept", "kept"]])
     plot_usage(axes["usage"], sids)
     alone = card.loc["items not alone, %"]
