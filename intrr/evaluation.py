@@ -318,6 +318,8 @@ def compare(
         raise InputError(f"tie orders {orders[0]} and {orders[1]}: a paired comparison needs runs in the same ones")
     first, second = (torch.stack([record_ranks(r, folder, mask) for r in runs]) for runs in (a, b))
     if users is not None:
+        if not len(users) == first.shape[1] == second.shape[1]:
+            raise InputError(f"{len(users)} users to choose from, ranks of {first.shape[1]} and {second.shape[1]}")
         first, second = first[:, users], second[:, users]
     return paired_bootstrap(first, second, metric, n)
 
