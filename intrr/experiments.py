@@ -61,8 +61,8 @@ from .training import Progress, fit, load_weights
 __all__ = ['SIZES', 'OWN_SIZES', 'RECIPES', 'SMALL', 'ABLATIONS', 'MATRICES', 'LABELS', 'Setup', 'Experiment', 'size_recipe',
            'data_fingerprint', 'train_model', 'Run', 'make_record', 'evaluate_experiment', 'evaluate_baseline',
            'kept_record', 'different', 'claim', 'stage_one', 'run_experiment', 'table1', 'ablations', 'vary', 'matrix',
-           'time_left', 'span', 'run_matrix', 'run_if_free', 'published', 'matrix_records', 'pairs', 'paper_table',
-           'by_system', 'systems', 'against', 'buckets', 'ablation_table']
+           'time_left', 'span', 'run_matrix', 'run_if_free', 'published', 'matrix_records', 'twins', 'pairs',
+           'paper_table', 'by_system', 'systems', 'against', 'buckets', 'ablation_table']
 
 # %% ../nbs/32_experiments.ipynb #57c538f7
 @dataclass(frozen=True)
@@ -666,17 +666,27 @@ def matrix_records(
     return [r for r in found if (r["config"]["setup"]["ties"] is not None) == ties]
 
 
+def twins(
+    a: Iterable[Mapping[str, Any]],  # Runs of one system
+    b: Iterable[Mapping[str, Any]],  # Runs of another
+) -> tuple[list[Mapping[str, Any]], list[Mapping[str, Any]]]:
+    "The runs of both that have the same seeds and tie orders"
+    keyed = [{(r["seed"], r["config"]["setup"]["ties"]): r for r in runs} for runs in (a, b)]
+    shared = [key for key in keyed[0] if key in keyed[1]]
+    return [keyed[0][key] for key in shared], [keyed[1][key] for key in shared]
+
+
 def pairs(
     records: Sequence[Mapping[str, Any]],  # Of one dataset, size and tie order
     folder: str | Path = "nbs/results",  # Where their ranks stand
     metric: str = "recall@10",
     mask: str = "unmasked",  # or `masked`
 ) -> pd.DataFrame:  # By quantizer, backbone: `difference`, `low`, `high`, `real`
-    "IntRR minus the flattened baseline, means over seeds, with paired 95 % intervals"
+    "IntRR minus the flattened baseline, means over the runs that both have, with paired 95 % intervals"
     rows = {}
     for q, b in dict.fromkeys((r["quantizer"], r["backbone"]) for r in select(records, model="intrr")):
-        if flat := select(records, model="flat", quantizer=q, backbone=b):
-            ours = select(records, model="intrr", quantizer=q, backbone=b)
+        ours, flat = twins(*(select(records, model=m, quantizer=q, backbone=b) for m in ("intrr", "flat")))
+        if ours:
             difference, low, high = compare(ours, flat, folder, metric, mask)
             rows[q, b] = difference, low, high, not low <= 0 <= high
     index = pd.MultiIndex.from_tuples(list(rows), names=["quantizer", "backbone"])
@@ -796,11 +806,10 @@ def ablation_table(
     changed, rows = select(load_records(folder, "ablation"), **own), {}
     for question, group in ABLATIONS.items():
         for variant in group:
-            runs = [r for r in select(changed, variant=variant) if any(b["seed"] == r["seed"] for b in base)]
+            runs, unchanged = twins(select(changed, variant=variant), base)
             if runs:
-                twins = [b for b in base if any(b["seed"] == r["seed"] for r in runs)]
                 value = float(gains(torch.stack([record_ranks(r, folder, mask) for r in runs]), metric).mean())
-                difference, low, high = compare(runs, twins, folder, metric, mask)
+                difference, low, high = compare(runs, unchanged, folder, metric, mask)
                 rows[question, variant] = len(runs), value, difference, low, high, not low <= 0 <= high
     index = pd.MultiIndex.from_tuples(list(rows), names=["question", "variant"])
     return pd.DataFrame(
