@@ -151,7 +151,8 @@ def paired_bootstrap(
     a, b = (gains(r, metric).reshape(-1, users).mean(0) for r in (ranks_a, ranks_b))
     value, count = np.unique((a - b).numpy(), return_counts=True)
     draw = np.random.Generator(np.random.PCG64(seed))
-    means = [draw.multinomial(users, count / users) @ value / users for _ in range(n)]
+    parts = torch.arange(n).split(max(1, 10**6 // len(value)))
+    means = np.concatenate([draw.multinomial(users, count / users, len(part)) @ value / users for part in parts])
     low, high = np.quantile(means, [0.025, 0.975])
     return float((a - b).mean()), float(low), float(high)
 
