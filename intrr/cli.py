@@ -289,7 +289,7 @@ def part_of(
         raise InputError(f"part '{part}': not a part; give 1/4 for the first of four")
     return experiments[int(found[1]) - 1 :: int(found[2])]
 
-
+# %% ../nbs/50_cli.ipynb #4978ddb5
 @command
 def matrix(
     name: Positional[str] = "table1",  # table1 or ablations

@@ -23,7 +23,7 @@ from .models import Recommender
 # %% auto #0
 __all__ = ['MODELS', 'mid_ranks', 'ranks', 'save_ranks', 'load_ranks', 'gains', 'metrics', 'all_metrics', 'evaluate',
            'standard_error', 'paired_bootstrap', 'traits', 'traits_path', 'by', 'record', 'save_record', 'load_records',
-           'ranks_path', 'record_ranks', 'keep_traits', 'record_traits', 'select', 'compare', 'table', 'markdown']
+           'ranks_path', 'record_ranks', 'save_traits', 'record_traits', 'select', 'compare', 'table', 'markdown']
 
 # %% ../nbs/31_evaluation.ipynb #0b6bf96d
 def mid_ranks(
@@ -131,10 +131,10 @@ def standard_error(
     ranks: Tensor,  # (U,) ranks from 0, or (S, U), a row a seed
     metric: str = "recall@10",
 ) -> float:  # Of the mean over users; with seeds, of the mean over them too
-    "Standard deviation over the users, divided by the root of their number"
+    "Standard deviation over the users, divided by the root of their number; NaN below two users"
     gain = gains(ranks, metric)
     gain = gain if gain.ndim == 1 else gain.mean(0)
-    return float(gain.std() / len(gain) ** 0.5)
+    return float(gain.std() / len(gain) ** 0.5) if len(gain) > 1 else float("nan")
 
 
 def paired_bootstrap(
@@ -168,14 +168,14 @@ def traits(
         out["same_time"] = times[split.stop] == times[split.stop - 1]
     return out
 
-
+# %% ../nbs/31_evaluation.ipynb #828413f2
 def traits_path(
-    dataset: str,  # Its name
+    record: Mapping[str, Any],
     folder: str | Path = "nbs/results",
-    ties: int | None = None,  # Seed of the shuffled tie order
 ) -> Path:  # `folder/dataset/users.traits.safetensors`, or `users-ties0.traits.safetensors`
-    "Where the traits of the test users stand"
-    return Path(folder) / dataset / f"users{'' if ties is None else f'-ties{ties}'}.traits.safetensors"
+    "Where the traits of the users that a record is of stand"
+    ties = record["config"].get("setup", {}).get("ties")
+    return Path(folder) / record["dataset"] / f"users{'' if ties is None else f'-ties{ties}'}.traits.safetensors"
 
 
 def by(
@@ -275,17 +275,15 @@ def record_ranks(
         raise InputError(f"{path}: not the ranks that the record's metrics come from; run the experiment again")
     return r
 
-# %% ../nbs/31_evaluation.ipynb #8c6eb6ba
-def keep_traits(
+# %% ../nbs/31_evaluation.ipynb #fe484eb4
+def save_traits(
     split: Split,  # The test part
     record: Mapping[str, Any],  # Of a run on it
     folder: str | Path = "nbs/results",
 ) -> None:
-    "Store what to split users by, unless it is there"
-    path = traits_path(record["dataset"], folder, record["config"].get("setup", {}).get("ties"))
-    if not path.exists():
-        found = {name: v.short() if v.max() < 2**15 else v for name, v in traits(split).items()}
-        save_tensors(found, path)
+    "Store what to split users by; the same for all runs of a dataset and tie order"
+    found = {name: v.short() if v.max() < 2**15 else v for name, v in traits(split).items()}
+    save_tensors(found, traits_path(record, folder))
 
 
 def record_traits(
@@ -293,9 +291,9 @@ def record_traits(
     folder: str | Path = "nbs/results",
 ) -> dict[str, Tensor]:  # (U,) by name, see `traits`
     "The stored traits of the users that a record is of; raises `InputError` if they are missing or damaged"
-    return load_tensors(traits_path(record["dataset"], folder, record["config"].get("setup", {}).get("ties")))[0]
+    return load_tensors(traits_path(record, folder))[0]
 
-
+# %% ../nbs/31_evaluation.ipynb #7007ac9d
 def select(
     records: Iterable[Mapping[str, Any]],
     **fields: Any,  # Such as `dataset="beauty", model="intrr"`

@@ -37,7 +37,6 @@ from intrr.evaluation import (
     compare,
     evaluate,
     gains,
-    keep_traits,
     load_records,
     ranks,
     ranks_path,
@@ -46,6 +45,7 @@ from intrr.evaluation import (
     record_traits,
     save_ranks,
     save_record,
+    save_traits,
     select,
     standard_error,
     table,
@@ -228,7 +228,7 @@ def train_model(
     params = sum(p.numel() for p in net.parameters())
     return net, {"model": model, "recipe": recipe, "seed": seed, "params": params, "progress": now}
 
-
+# %% ../nbs/32_experiments.ipynb #5ec3aa78
 @dataclass(frozen=True, eq=False)
 class Run:
     "A folder with Semantic IDs, trained models and their records"
@@ -457,7 +457,7 @@ def stage_one(
         run = Run.create(folder, base, device, progress)
     return run if setup.ties is None else replace(run, setup=setup, dataset=setup.open())
 
-
+# %% ../nbs/32_experiments.ipynb #1ab3c9b6
 def run_experiment(
     e: Experiment,
     work: str | Path = "runs/matrix",  # Semantic IDs and checkpoints
@@ -478,7 +478,7 @@ def run_experiment(
         dataset = run.dataset
         net, meta = train_model(e.model, e.recipe, run.sids, dataset, e.seed, check, True, device, progress)
     made, found = evaluate_experiment(e, net, dataset, meta, device, progress)
-    keep_traits(dataset.test(), made, results)
+    save_traits(dataset.test(), made, results)
     save_ranks(found, ranks_path(made, results))
     save_record(made, results)
     for file in check.parent.glob(f"*{check.name}*"):  # with what a kill may have left half-written
@@ -618,7 +618,7 @@ def run_matrix(
         raise InputError(f"{len(failed)} of {len(experiments)} experiments failed, such as {name}: {error}")
     return made
 
-
+# %% ../nbs/32_experiments.ipynb #ab2baddc
 def run_if_free(
     e: Experiment,
     work: str | Path,
@@ -665,7 +665,7 @@ def matrix_records(
     found = [r for r in select(load_records(folder), dataset=dataset) if r["model"] in BASELINES or r["size"] == size]
     return [r for r in found if (r["config"]["setup"]["ties"] is not None) == ties]
 
-
+# %% ../nbs/32_experiments.ipynb #7a7a619a
 def twins(
     a: Iterable[Mapping[str, Any]],  # Runs of one system
     b: Iterable[Mapping[str, Any]],  # Runs of another
@@ -692,7 +692,7 @@ def pairs(
     index = pd.MultiIndex.from_tuples(list(rows), names=["quantizer", "backbone"])
     return pd.DataFrame(list(rows.values()), index=index, columns=["difference", "low", "high", "real"])
 
-
+# %% ../nbs/32_experiments.ipynb #71e5e8b4
 def paper_table(
     dataset: str,  # Its name
     size: str = "laptop",  # A name in `SIZES`
@@ -728,7 +728,7 @@ LABELS = {
     "hstu-original": "HSTU, original",
 }
 
-
+# %% ../nbs/32_experiments.ipynb #41e014f8
 def by_system(
     records: Iterable[Mapping[str, Any]],
 ) -> dict[str, list[Mapping[str, Any]]]:  # Such as `IntRR, RK-Means, Transformer`: its runs
@@ -739,7 +739,7 @@ def by_system(
         found.setdefault(", ".join(LABELS[r[p]] for p in parts), []).append(r)
     return found
 
-
+# %% ../nbs/32_experiments.ipynb #3402c3e5
 def systems(
     records: Iterable[Mapping[str, Any]],  # Of one dataset, size and tie order
     folder: str | Path = "nbs/results",  # Where their ranks stand
@@ -756,7 +756,7 @@ def systems(
         "value", ascending=False
     )
 
-
+# %% ../nbs/32_experiments.ipynb #33ff59fd
 def against(
     records: Iterable[Mapping[str, Any]],  # Of one dataset, size and tie order
     reference: str,  # A system, by the name that `systems` gives it
@@ -775,7 +775,7 @@ def against(
     columns = ["model", "difference", "low", "high", "real"]
     return pd.DataFrame.from_dict(rows, "index", columns=columns).sort_values("difference", ascending=False)
 
-
+# %% ../nbs/32_experiments.ipynb #dc634ec0
 def buckets(
     records: Iterable[Mapping[str, Any]],  # Of one dataset, size and tie order
     trait: str,  # `popularity`, `length` or `same_time`, see `intrr.evaluation.traits`

@@ -60,7 +60,7 @@ class Recommender:
         s = self.scores(histories, times)
         return (s if exclude is None else mask_items(s, exclude)).topk(k, dim=1)
 
-
+# %% ../nbs/23_models.ipynb #d16b0601
 def check_histories(
     histories: Tensor,  # `(B, T)`
     n_items: int,  # Catalogue size $N$
@@ -90,7 +90,7 @@ ASSIGNMENTS = {
     "none": "no codewords: the UID alone",
 }
 
-
+# %% ../nbs/23_models.ipynb #5b5a2624
 @dataclass(frozen=True)
 class Recipe:
     "A model's shape and how it is trained"
@@ -124,18 +124,7 @@ class Recipe:
     validation_users: int | None = None  # Users that validation looks at, the same in each epoch; all if not told
 
     def __post_init__(self):
-        for name in (
-            "dim",
-            "layers",
-            "heads",
-            "max_len",
-            "hidden",
-            "beam",
-            "learning_rate",
-            "targets",
-            "epochs",
-            "patience",
-        ):
+        for name in "dim layers heads max_len hidden beam learning_rate targets epochs patience".split():
             if not getattr(self, name) > 0:
                 raise InputError(f"recipe: {name} is {getattr(self, name)}; it must be above 0")
         if self.backbone not in BACKBONES:
@@ -253,7 +242,7 @@ class SequenceModel(nn.Module, Recommender):
             return x, None
         return x, last_items(histories, self.max_len, times).to(self.device)
 
-
+# %% ../nbs/23_models.ipynb #05651771
 def make_backbone(
     recipe: Recipe,
 ) -> Backbone:  # `(B, T, d)` to `(B, T, d)`, causal
@@ -325,7 +314,7 @@ class ItemTokens(SequenceModel):
         self._table = None
         return super().train(mode)
 
-
+# %% ../nbs/23_models.ipynb #8632bef8
 def last_items(
     histories: Tensor,  # `(B, T)`, right-padded with -1
     n: int,  # Items to keep
@@ -441,8 +430,12 @@ class IntRR(ItemTokens):
         g, r = self.guidance(items), self.recipe
         hardness = {"soft": 0.0, "annealed": self.elapsed if self.training else 1.0}.get(r.assignment, 1.0)
         out = self.ran.redistribute(g, hardness, self.item_steps)
-        fixed = {"static": self.ran.codeword_sum(self.level_loss.codes[items]), "none": torch.zeros_like(g)}
-        return out._replace(token=fixed.get(r.assignment, out.token) + r.uid_residual * g)
+        token = out.token
+        if r.assignment == "static":
+            token = self.ran.codeword_sum(self.level_loss.codes[items])
+        if r.assignment == "none":
+            token = torch.zeros_like(g)
+        return out._replace(token=token + r.uid_residual * g)
 
     def item_tokens(self, items: Tensor) -> Tensor:
         "The redistributed tokens"

@@ -20,7 +20,7 @@ from .ran import Redistribution
 from .sids import SemanticIDs
 
 # %% auto #0
-__all__ = ['COLOURS', 'redistribution_of', 'pick_pair', 'redistribution_heatmap', 'systems_figure', 'forest_figure',
+__all__ = ['SYSTEM_COLOURS', 'redistribution_of', 'pick_pair', 'redistribution_heatmap', 'systems_figure', 'forest_figure',
            'buckets_figure']
 
 # %% ../nbs/40_plots.ipynb #05ae25c5
@@ -93,8 +93,8 @@ def redistribution_heatmap(
     fig.colorbar(im, ax=axes[:, 0], label="$\\log_{10} p$", pad=0.01)
     return fig
 
-# %% ../nbs/40_plots.ipynb #f06ff9e6
-COLOURS = {  # Okabe and Ito's, which the colour-blind can tell apart
+# %% ../nbs/40_plots.ipynb #68944b5e
+SYSTEM_COLOURS = {  # Okabe and Ito's, which the colour-blind can tell apart
     "intrr": "#0072B2",
     "flat": "#E69F00",
     "sasrec": "#009E73",
@@ -124,7 +124,7 @@ def systems_figure(
     "A dot a system with its 95 % interval, and the published value as a hollow diamond"
     fig, ax, rows = _rows(frame)
     for y, (_, row) in zip(rows, frame.iterrows(), strict=True):
-        colour = COLOURS[row["model"]]
+        colour = SYSTEM_COLOURS[row["model"]]
         ax.errorbar(row["value"], y, xerr=row["error"], fmt="o", color=colour, capsize=3, markersize=6)
         ax.annotate(
             f"{row['value']:.4f}",
@@ -142,7 +142,7 @@ def systems_figure(
     ax.margins(x=0.12)
     return fig
 
-
+# %% ../nbs/40_plots.ipynb #4dce4a10
 def forest_figure(
     frame: pd.DataFrame,  # By name: `difference`, `low`, `high`, `real`; perhaps `published`
     metric: str,  # What differs, for the axis
@@ -164,7 +164,7 @@ def forest_figure(
     ax.set_xlabel(f"difference in {metric} (paired 95 % interval; hollow: may be 0)")
     return fig
 
-
+# %% ../nbs/40_plots.ipynb #38f047d3
 def buckets_figure(
     frame: pd.DataFrame,  # By system and bucket: `model`, `users`, `value`, `error`; see `intrr.experiments.buckets`
     metric: str,  # What the values are, for the axis
@@ -177,7 +177,7 @@ def buckets_figure(
     for n, name in enumerate(names):
         part = frame.loc[name]
         place = [i + 0.12 * (n - (len(names) - 1) / 2) for i in range(len(part))]
-        colour, style = COLOURS[part["model"].iloc[0]], "osD^vPX*"[n % 8] + "-"
+        colour, style = SYSTEM_COLOURS[part["model"].iloc[0]], "osD^vPX*"[n % 8] + "-"
         ax.errorbar(
             place,
             part["value"],

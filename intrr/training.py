@@ -118,7 +118,7 @@ class Progress:
     validation_seconds: float = 0.0
     curve: list[dict[str, float]] = field(default_factory=list)  # An entry an epoch
 
-
+# %% ../nbs/30_training.ipynb #3d851a7f
 def save_checkpoint(
     path: Path,
     model: SequenceModel,
@@ -155,7 +155,7 @@ def load_checkpoint(
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
     return part["best."], Progress(**meta["progress"])
 
-
+# %% ../nbs/30_training.ipynb #4a859092
 def load_weights(
     model: SequenceModel,
     weights: dict[str, Tensor],
@@ -195,7 +195,7 @@ def _epoch(
         raise InputError(f"training: the loss is no longer a number ({out}); use a smaller learning rate")
     return out
 
-
+# %% ../nbs/30_training.ipynb #eec27529
 def fit(
     model: SequenceModel,  # Trained in place; ends with its best weights, in `eval` mode
     dataset: Dataset,
