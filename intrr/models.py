@@ -124,7 +124,8 @@ class Recipe:
     validation_users: int | None = None  # Users that validation looks at, the same in each epoch; all if not told
 
     def __post_init__(self):
-        for name in "dim layers heads max_len hidden beam learning_rate targets epochs patience".split():
+        positive = "dim layers heads max_len hidden beam learning_rate targets epochs patience"
+        for name in positive.split():
             if not getattr(self, name) > 0:
                 raise InputError(f"recipe: {name} is {getattr(self, name)}; it must be above 0")
         if self.backbone not in BACKBONES:
