@@ -166,7 +166,7 @@ def forest_figure(
 
 # %% ../nbs/40_plots.ipynb #38f047d3
 def buckets_figure(
-    frame: pd.DataFrame,  # By system and bucket: `model`, `users`, `value`, `error`; see `intrr.experiments.buckets`
+    frame: pd.DataFrame,  # By system and bucket: `model`, `users`, `value`, `error`; see `intrr.tables.buckets`
     metric: str,  # What the values are, for the axis
     axis: str,  # What the users are split by, for the axis
     title: str = "",
