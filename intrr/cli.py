@@ -197,6 +197,7 @@ def train(
     paper: bool = False,  # Start from the paper's recipe
     seed: int = 0,  # Of weights, batches and dropout
     resume: bool = False,  # Go on from the last checkpoint
+    keep: int = 0,  # Also keep the weights of every so many epochs, for the explorer's dial
     device: str = "auto",  # cpu, cuda, …
     json: bool = False,  # Print one JSON object
 ) -> dict[str, Any]:  # Epochs, seconds, best validation Recall@10
@@ -204,7 +205,7 @@ def train(
     pick_device(device)
     here = Run.open(run or latest_run())
     base = Recipe.paper() if paper else here.recipe(model)
-    now = here.train(model, changed(base, recipe), seed, resume, device)
+    now = here.train(model, changed(base, recipe), seed, resume, device, keep=keep)
     best = f"validation Recall@10 {now.best:.4f} in epoch {now.best_epoch} of {now.epoch}"
     print(f"{model}: {best}, {now.seconds:.0f} s of training")
     return {
@@ -246,6 +247,7 @@ def run(
     recipe: tuple[str, ...] = (),  # Fields to change for all models, such as epochs=5
     seed: int = 0,  # Of the quantizer, weights, batches and dropout
     resume: bool = False,  # Go on where an earlier run in this folder was stopped
+    keep: int = 0,  # Also keep the weights of every so many epochs, for the explorer's dial
     device: str = "auto",  # cpu, cuda, …
     json: bool = False,  # Print one JSON object
 ) -> dict[str, Any]:  # The folder, and the records
@@ -258,7 +260,7 @@ def run(
     print(f"{here.dataset}\n{here.sids}\n")
     print(health_text(here.health()) + "\n")
     for name in models:
-        now = here.train(name, changed(here.recipe(name), recipe), seed, resume, device)
+        now = here.train(name, changed(here.recipe(name), recipe), seed, resume, device, keep=keep)
         best = f"validation Recall@10 {now.best:.4f} in epoch {now.best_epoch} of {now.epoch}"
         print(f"{name}: {best}, {now.seconds:.0f} s of training")
     records = [here.evaluate(name, device) for name in [*models, *BASELINES]]
@@ -277,7 +279,7 @@ def quickstart(
     json: bool = False,  # Print one JSON object
 ) -> dict[str, Any]:  # The folder, and the records
     "The whole path on the embedded catalogue, in under three minutes on two cores"
-    return run(out=out, seed=seed, resume=resume, device=device)
+    return run(out=out, seed=seed, resume=resume, keep=3, device=device)
 
 # %% ../nbs/50_cli.ipynb #e97f2088
 def part_of(
