@@ -249,14 +249,18 @@ class Run:
         return cls(folder, setup, dataset, sids)
 
     @classmethod
-    def open(cls, folder: str | Path) -> Run:
+    def open(
+        cls,
+        folder: str | Path,
+        data: str | Path | None = None,  # Where its data lie now, if they have moved
+    ) -> Run:
         "Open a run folder; raises `InputError` if it is none, or if its data have changed"
         folder = Path(folder)
         if not (folder / "run.json").exists():
             raise InputError(f"{folder}: no run.json; a run folder is made by 'intrr run' or 'intrr sids'")
         meta = load_json(folder / "run.json")
         try:
-            setup, seen = Setup(**meta["setup"]), meta["data"]
+            setup, seen = Setup(**meta["setup"] | ({"data": str(data)} if data else {})), meta["data"]
         except (KeyError, TypeError) as e:
             raise InputError(f"{folder / 'run.json'}: not the description of a run ({e}); make the run again") from e
         dataset = setup.open()
