@@ -50,9 +50,9 @@ from .training import Progress, fit, load_weights
 
 # %% auto #0
 __all__ = ['SIZES', 'OWN_SIZES', 'RECIPES', 'SMALL', 'ABLATIONS', 'MATRICES', 'Setup', 'Experiment', 'size_recipe',
-           'data_fingerprint', 'train_model', 'Run', 'make_record', 'evaluate_experiment', 'evaluate_baseline',
-           'kept_record', 'different', 'claim', 'stage_one', 'run_experiment', 'table1', 'ablations', 'vary', 'matrix',
-           'time_left', 'span', 'run_matrix', 'run_if_free']
+           'data_fingerprint', 'train_model', 'load_model', 'Run', 'make_record', 'evaluate_experiment',
+           'evaluate_baseline', 'kept_record', 'different', 'claim', 'stage_one', 'run_experiment', 'table1',
+           'ablations', 'vary', 'matrix', 'time_left', 'span', 'run_matrix', 'run_if_free']
 
 # %% ../nbs/32_experiments.ipynb #57c538f7
 @dataclass(frozen=True)
@@ -221,6 +221,21 @@ def train_model(
     params = sum(p.numel() for p in net.parameters())
     return net, {"model": model, "recipe": recipe, "seed": seed, "params": params, "progress": now}
 
+# %% ../nbs/32_experiments.ipynb #dd606032
+def load_model(
+    path: str | Path,  # Weights that `Run.train` wrote
+    sids: SemanticIDs,  # That it was trained on
+    device: str = "auto",
+) -> tuple[SequenceModel, dict[str, Any]]:  # The model, ready to score, and what it was trained with
+    "A trained model; raises `InputError` if the file is damaged, no model's, or of another catalogue"
+    weights, meta = load_tensors(path)
+    try:
+        net = build_model(meta["model"], sids, Recipe(**meta["recipe"]))
+    except (KeyError, TypeError) as e:
+        raise InputError(f"{path}: not the weights of a model ({e}); train it again") from e
+    load_weights(net, weights, path)
+    return net.to(pick_device(device)).eval(), meta
+
 # %% ../nbs/32_experiments.ipynb #5ec3aa78
 @dataclass(frozen=True, eq=False)
 class Run:
@@ -296,7 +311,7 @@ class Run:
 
         def on_epoch(epoch: int, net: SequenceModel) -> None:
             if keep and epoch % keep == 0:
-                meta = {"recipe": recipe, "seed": seed, "epoch": epoch}
+                meta = {"model": model, "recipe": recipe, "seed": seed, "epoch": epoch}
                 save_tensors(net.state_dict(), self.epoch_file(model, epoch), meta)
 
         net, meta = train_model(model, recipe, self.sids, self.dataset, seed, check, resume, device, progress, on_epoch)
@@ -326,14 +341,7 @@ class Run:
             raise InputError(f"{self.folder}: epoch {epoch} of '{model}' was not kept; kept: {kept}")
         if model not in MODELS or not path.exists():
             raise InputError(f"{self.folder}: no trained '{model}'; here are {', '.join([*self.trained, *BASELINES])}")
-        weights, meta = load_tensors(path)
-        try:
-            recipe = Recipe(**meta["recipe"])
-        except (KeyError, TypeError) as e:
-            raise InputError(f"{path}: not the weights of a model ({e}); train it again") from e
-        net = build_model(model, self.sids, recipe)
-        load_weights(net, weights, path)
-        return net.to(pick_device(device)).eval(), meta
+        return load_model(path, self.sids, device)
 
     def recipe(self, model: str) -> Recipe:
         "The recommended recipe for a model on this catalogue; a small catalogue gets a small model"
