@@ -17,7 +17,6 @@ from pathlib import Path
 from textwrap import shorten
 from typing import Any
 
-import matplotlib.pyplot as plt
 import pandas as pd
 import torch
 import tyro
@@ -30,7 +29,8 @@ from .evaluation import markdown, table
 from .experiments import Run, Setup, evaluate_baseline, kept_record, run_matrix, span, time_left
 from .experiments import matrix as make_matrix
 from .models import MODELS, IntRR, Recipe
-from .plots import pick_pair, redistribution_heatmap, redistribution_of
+from .plots import redistribution_heatmap
+from .redistribution import pick_groups, redistribution_of
 from .sids import health_text
 
 # %% auto #0
@@ -194,7 +194,7 @@ def train(
     run: Positional[Path | None] = None,  # Run folder, as `intrr sids` makes it; the newest under `runs` if not told
     model: str = "intrr",  # intrr, flat, tiger or sasrec
     recipe: tuple[str, ...] = (),  # Fields to change, such as dim=64 epochs=5
-    paper: bool = False,  # Start from the paper's recipe
+    size: str | None = None,  # laptop, paper, …; the recommended one if not told
     seed: int = 0,  # Of weights, batches and dropout
     resume: bool = False,  # Go on from the last checkpoint
     keep: int = 0,  # Also keep the weights of every so many epochs, for the explorer's dial
@@ -204,8 +204,7 @@ def train(
     "Stage 2: train a model on a run's Semantic IDs; Ctrl-C keeps the last epoch, `--resume` goes on"
     pick_device(device)
     here = Run.open(run or latest_run())
-    base = Recipe.paper() if paper else here.recipe(model)
-    now = here.train(model, changed(base, recipe), seed, resume, device, keep=keep)
+    now = here.train(model, changed(here.recipe(model, size), recipe), seed, resume, device, keep=keep)
     best = f"validation Recall@10 {now.best:.4f} in epoch {now.best_epoch} of {now.epoch}"
     print(f"{model}: {best}, {now.seconds:.0f} s of training")
     return {
@@ -244,6 +243,7 @@ def run(
     encoder: str | None = None,  # sentence-transformers name or folder, or tfidf
     quantizer: str = "rkmeans",  # A name in `QUANTIZERS`
     models: tuple[str, ...] = ("intrr", "sasrec"),  # What to train
+    size: str | None = None,  # laptop, paper, …; the recommended one if not told
     recipe: tuple[str, ...] = (),  # Fields to change for all models, such as epochs=5
     seed: int = 0,  # Of the quantizer, weights, batches and dropout
     resume: bool = False,  # Go on where an earlier run in this folder was stopped
@@ -260,7 +260,7 @@ def run(
     print(f"{here.dataset}\n{here.sids}\n")
     print(health_text(here.health()) + "\n")
     for name in models:
-        now = here.train(name, changed(here.recipe(name), recipe), seed, resume, device, keep=keep)
+        now = here.train(name, changed(here.recipe(name, size), recipe), seed, resume, device, keep=keep)
         best = f"validation Recall@10 {now.best:.4f} in epoch {now.best_epoch} of {now.epoch}"
         print(f"{name}: {best}, {now.seconds:.0f} s of training")
     records = [here.evaluate(name, device) for name in [*models, *BASELINES]]
@@ -362,11 +362,10 @@ def _figure(run: Run, device: str) -> str:
     net, _ = run.load("intrr", device)
     assert isinstance(net, IntRR)
     red = redistribution_of(net)
-    pair = pick_pair(red, run.sids)
-    fig = redistribution_heatmap(red, run.sids, pair, [run.dataset.title(i) for i in pair])
+    pair = pick_groups(red, run.sids, run.dataset, n=1)
+    fig = redistribution_heatmap(red, run.sids, pair.index.get_level_values("item"), pair["title"])
     with atomic_path(run.folder / "redistribution.png") as tmp:
         fig.savefig(tmp, dpi=130, format="png")
-    plt.close(fig)
     share = (red.codes[:, :-1] != run.sids.codes[:, :-1]).float().mean(0)
     moved = ", ".join(f"{100 * s:.0f} %" for s in share.tolist())
     levels = f"semantic levels 1 to {len(share)}"

@@ -343,10 +343,14 @@ class Run:
             raise InputError(f"{self.folder}: no trained '{model}'; here are {', '.join([*self.trained, *BASELINES])}")
         return load_model(path, self.sids, device)
 
-    def recipe(self, model: str) -> Recipe:
-        "The recommended recipe for a model on this catalogue; a small catalogue gets a small model"
-        base = size_recipe(model) or Recipe()
-        return replace(base, **SMALL) if self.dataset.n_items < 5000 else base
+    def recipe(
+        self,
+        model: str,
+        size: str | None = None,  # A name in `SIZES`; if not told, the recommended one, small for a small catalogue
+    ) -> Recipe:
+        "The recipe for a model on this catalogue"
+        base = size_recipe(model, size=size or "recommended") or Recipe()
+        return replace(base, **SMALL) if size is None and self.dataset.n_items < 5000 else base
 
     def evaluate(
         self,
