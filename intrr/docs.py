@@ -481,10 +481,10 @@ def output_markdown(
 
 
 def plain_html(
-    text: str,  # As pandas writes it
+    text: str,  # As pandas writes it, or a widget's snapshot
 ) -> str:
-    "HTML without style sheets, borders and empty lines"
-    text = re.sub(r"<style.*?</style>", "", text, flags=re.S)
+    "HTML without the borders, empty lines and style sheets of pandas; others keep theirs"
+    text = re.sub(r"<style scoped.*?</style>", "", text, flags=re.S)
     return re.sub(r"\n\s*\n", "\n", re.sub(r' (?:border="1"|style="text-align: right;")', "", text)).strip()
 
 # %% ../nbs/90_docs.ipynb #93fe3210

@@ -28,8 +28,8 @@ from intrr.evaluation import (
 from .experiments import ABLATIONS
 
 # %% auto #0
-__all__ = ['LABELS', 'published', 'matrix_records', 'twins', 'pairs', 'paper_table', 'by_system', 'systems', 'against', 'buckets',
-           'ablation_table']
+__all__ = ['LABELS', 'published', 'matrix_records', 'twins', 'pairs', 'paper_table', 'by_system', 'systems', 'in_same_orders',
+           'against', 'buckets', 'ablation_table']
 
 # %% ../nbs/34_tables.ipynb #67d52e90
 def published(
@@ -143,7 +143,17 @@ def systems(
         "value", ascending=False
     )
 
-# %% ../nbs/34_tables.ipynb #901f1329
+# %% ../nbs/34_tables.ipynb #e26a6730
+def in_same_orders(
+    a: Iterable[Mapping[str, Any]],  # Runs of one system
+    b: Iterable[Mapping[str, Any]],  # Runs of another, perhaps of other seeds
+) -> tuple[list[Mapping[str, Any]], list[Mapping[str, Any]]]:
+    "The runs of both in the tie orders that both have"
+    orders = [{r["config"]["setup"]["ties"] for r in runs} for runs in (a, b)]
+    x, y = ([r for r in runs if r["config"]["setup"]["ties"] in orders[0] & orders[1]] for runs in (a, b))
+    return x, y
+
+
 def against(
     records: Iterable[Mapping[str, Any]],  # Of one dataset, size and tie order
     reference: str,  # A system, by the name that `systems` gives it
@@ -151,13 +161,14 @@ def against(
     metric: str = "recall@10",
     mask: str = "masked",  # or `unmasked`
 ) -> pd.DataFrame:  # By system: `model`, `difference`, `low`, `high`, `real`
-    "Each system minus the reference, with paired 95 % intervals; raises `InputError` if the reference was not run"
+    "Each system minus the reference in the tie orders of both, with paired 95 % intervals; `InputError` without it"
     found, rows = by_system(records), {}
     if reference not in found:
         raise InputError(f"no records of '{reference}'; there are {', '.join(found) or 'none'}")
     for name, runs in found.items():
-        if name != reference:
-            difference, low, high = compare(runs, found[reference], folder, metric, mask)
+        ours, theirs = in_same_orders(runs, found[reference])
+        if name != reference and ours:
+            difference, low, high = compare(ours, theirs, folder, metric, mask)
             rows[name] = runs[0]["model"], difference, low, high, not low <= 0 <= high
     columns = ["model", "difference", "low", "high", "real"]
     return pd.DataFrame.from_dict(rows, "index", columns=columns).sort_values("difference", ascending=False)

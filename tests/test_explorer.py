@@ -1,0 +1,220 @@
+"The explorer without a browser: hostile titles, models that do not redistribute, runs without epochs, wrong clicks."
+
+import re
+import sys
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import pytest
+import torch
+
+from intrr.core import InputError
+from intrr.data import save
+from intrr.experiments import Run, Setup, size_recipe
+from intrr.explorer import (
+    ACTIONS,
+    COLOUR_BY,
+    VIEWS,
+    Exploration,
+    Explorer,
+    State,
+    act,
+    explore,
+    page,
+    rank_items,
+    recommend,
+    search,
+)
+from intrr.synthetic import make_catalogue
+
+TITLES = {
+    0: "<script>alert(1)</script>",
+    1: '"><img src=x onerror=alert(1)>',
+    2: "' onmouseover='alert(1)",
+    3: "🏕️ Tent & $x$ costs $5 `code` </button></div>",
+    4: None,
+    5: "",
+    6: "a" * 600,
+    7: "&lt;b&gt; already escaped",
+}
+TAGS = {"div", "section", "header", "nav", "main", "span", "b", "i", "em", "p", "h2", "h3", "h4", "small", "strong"}
+TAGS |= {"button", "input", "label", "output", "svg", "path", "circle", "text", "title"}
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    "A shop of 120 items with hostile titles, and four models"
+    folder = tmp_path_factory.mktemp("explorer")
+    data = make_catalogue(n_items=120, n_users=150)
+    items = data.items.copy()
+    for row, title in TITLES.items():
+        items.loc[row, "title"] = title
+    save(replace(data, items=items), folder / "shop")
+    run = Run.create(folder / "run", Setup(str(folder / "shop"), encoder="tfidf", size=6), progress=False)
+    for model in ("intrr", "sasrec", "flat"):
+        recipe = replace(size_recipe(model, size="trial"), epochs=1)
+        run.train(model, recipe, device="cpu", progress=False, keep=int(model != "flat"))
+    return run
+
+
+@pytest.fixture(scope="module")
+def explorer(run):
+    return Explorer.open(run)
+
+
+class Elements(HTMLParser):
+    "Tags, attributes and text of a page, which must be well formed"
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.attributes, self.text, self.open = set(), set(), "", []
+        self.feed(text)
+        assert not self.open
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.add(tag)
+        self.attributes |= {k for k, _ in attrs}
+        if tag != "input":
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text += data
+
+
+def every_page(explorer):
+    "All views, with all hostile items in them"
+    state = State(0, history=tuple(TITLES), before=tuple(TITLES)[1:])
+    for view in VIEWS:
+        for row in TITLES:
+            yield view, page(explorer, replace(state, view=view, item=row))
+    for prefix in [(), *(explorer.run.sids.sid(0)[:depth] for depth in (1, 2, 3, 4))]:
+        for colour in COLOUR_BY:
+            yield "tree", page(explorer, replace(state, view="tree", prefix=prefix, colour=colour))
+    for query in ("a", "<", "<0", "alert", "nothing has this name"):
+        yield "search", page(explorer, replace(state, query=query))
+
+
+@pytest.mark.parametrize("model", ["intrr", "sasrec", "flat", "knn"])
+def test_titles_are_text_in_every_view(run, model):
+    for view, text in every_page(Explorer.open(run, model)):
+        seen = Elements(text)
+        assert seen.tags <= TAGS, (view, seen.tags - TAGS)
+        assert not [a for a in seen.attributes if a.startswith("on") or a in ("src", "href")], view
+    explorer = Explorer.open(run, model)
+    text = Elements(page(explorer, State(0, history=tuple(TITLES), view="user"))).text
+    assert explorer.shop.titles[:3] == [TITLES[row] for row in range(3)]
+    assert all(explorer.shop.titles[row] in text for row in TITLES)
+
+
+def test_snapshot_stands_by_itself(explorer):
+    for view in VIEWS:
+        text = Exploration(explorer, State(3, view=view, history=(0, 1, 2, 3))).snapshot()
+        body = text.partition("</style>")[2]
+        assert "script" not in Elements(text).tags and "http" not in text and "url(" not in text
+        assert "$" not in body and "`" not in body  # what would be mathematics or code on a page made of Markdown
+
+
+def test_all_views_of_a_model_without_redistribution(run):
+    for model in ("sasrec", "flat", "knn"):
+        explorer = Explorer.open(run, model)
+        assert f"the model '{model}' does not redistribute" in Elements(page(explorer, State(9))).text
+        assert f"the model '{model}' does not redistribute" in Elements(page(explorer, State(9, view="dial"))).text
+        best = recommend(explorer, [9, 10], k=5)
+        assert best["row"].tolist() == rank_items(explorer.model, [9, 10]).order[:5].tolist()
+        assert "lost" not in best and ("path" in best) == (model != "knn")
+        assert "movers" not in page(explorer, State(9, view="tree"))
+
+
+def test_runs_that_lack_something(run, tmp_path):
+    with pytest.raises(InputError, match="no run"):
+        explore(tmp_path)
+    with pytest.raises(InputError, match="no trained 'tiger'"):
+        explore(run, "tiger")
+    bare = replace(Explorer.open(run), kept={}, texts=None, telling=[3])
+    assert "Train with run.train(keep=1)" in Elements(page(bare, State(3, view="dial"))).text
+    assert "its encoder is not here" in Elements(page(bare, State(3))).text
+
+
+def test_without_the_extra(explorer, monkeypatch):
+    monkeypatch.setitem(sys.modules, "anywidget", None)
+    from intrr import explorer as module
+
+    module._live_class.cache_clear()
+    with pytest.raises(InputError, match=re.escape("the explorer needs anywidget: pip install 'intrr[explore]'")):
+        _ = Exploration(explorer).widget
+    assert "ix-box" in Exploration(explorer).snapshot()
+    module._live_class.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("do", "at", "said"),
+    [
+        ("item", 120, "no item 120; item rows go from 0 to 119"),
+        ("item", "x", "cannot do 'item' with 'x'"),
+        ("add", -1, "no item -1"),
+        ("user", 150, "no user 150; users go from 0 to 149"),
+        ("into", "99", "<99>: no item has this prefix"),
+        ("into", "", "cannot do 'into'"),
+        ("view", "secret", "cannot do 'view' with 'secret'"),
+        ("colour", "smell", "cannot do 'colour'"),
+        ("width", "wide", "cannot do 'width'"),
+        ("rm", "-rf", "cannot do 'rm' with '-rf'"),
+    ],
+)
+def test_a_wrong_click_changes_nothing(explorer, do, at, said):
+    state = State(3, history=(1, 2))
+    after = act(explorer, state, do, at)
+    assert said in after.note and replace(after, note="") == state
+    assert said in Elements(page(explorer, after)).text
+
+
+def test_history_is_written(explorer):
+    state = State(3)
+    for row in (5, 6, 7):
+        state = act(explorer, state, "add", row)
+    assert state.history == (5, 6, 7) and state.before == (5, 6) and state.view == "item"
+    assert act(explorer, state, "earlier", 2).history == (5, 7, 6)
+    assert act(explorer, state, "earlier", 0).history == (5, 6, 7)
+    assert act(explorer, state, "later", 0).history == (6, 5, 7)
+    assert act(explorer, state, "later", 2).history == (5, 6, 7)
+    assert act(explorer, state, "remove", 1).history == (5, 7)
+    assert act(explorer, state, "clear").history == ()
+    assert "history is empty" in Elements(page(explorer, State(3, view="user"))).text
+
+
+def test_history_of_a_user(explorer):
+    state = act(explorer, State(3), "user", 11)
+    data = explorer.run.dataset
+    assert list(state.history) == data.test().full(torch.tensor([11]))[0].tolist() and state.view == "user"
+    text = Elements(page(explorer, state)).text
+    rank = int(rank_items(explorer.model, state.history).rank[data.test().target[11]])
+    assert f"rank {rank:,} of 120" in text
+
+
+def test_epochs(explorer):
+    state = act(explorer, State(3), "epoch", 0)
+    assert "after 0 epochs" in page(explorer, state)
+    assert "after 1 epochs" in page(explorer, act(explorer, state, "epoch", 1))
+    assert "after 1 epochs" in page(explorer, act(explorer, state, "epoch", 77))
+
+
+def test_a_click_reaches_the_widget(explorer):
+    tour = Exploration(explorer)
+    before = tour.widget.html
+    tour.widget._handle_custom_msg({"do": "view", "at": "tree"}, [])
+    assert tour.state.view == "tree" and tour.widget.html == page(explorer, tour.state) != before
+    assert tour.widget.answered == 1
+    tour.widget._handle_custom_msg({}, [])
+    assert tour.widget.answered == 2 and "cannot do" in tour.widget.html
+    bundle = tour._repr_mimebundle_()
+    assert "application/vnd.jupyter.widget-view+json" in bundle and "ix-still" in bundle["text/html"]
+
+
+def test_search(explorer):
+    assert 3 in search(explorer, "TENT 🏕️") and search(explorer, "alert(1") != []
+    assert set(search(explorer, "<" + ", ".join(map(str, explorer.run.sids.sid(5))))) == {5}
+    assert search(explorer, str(explorer.run.dataset.items["id"].iloc[17]))
+    assert set(ACTIONS) >= {"item", "find", "add", "remove", "user", "width", "into", "epoch"}
