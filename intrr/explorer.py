@@ -27,11 +27,11 @@ from torch import Tensor
 from .core import InputError
 from .decoding import beam_search, ran_step
 from .experiments import Run
-from .maps import tree_frame
 from .models import IntRR, ItemTokens, Recommender, SequenceModel, check_histories, mask_items
 from .ran import Redistribution
 from .redistribution import pick_groups, redistribution_of
 from .sids import COLOURS, SemanticIDs, category_labels, partners, sid_text
+from .tree import tree_frame
 
 # %% auto #0
 __all__ = ['NEIGHBOURS', 'VOID', 'SCALE', 'RINGS', 'ACTIONS', 'COLOUR_BY', 'OTHER', 'VIEWS', 'STYLE', 'SCRIPT', 'Catalogue',

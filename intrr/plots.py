@@ -6,13 +6,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from textwrap import shorten
 
 import pandas as pd
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.font_manager import FontProperties, findfont, get_font
 from matplotlib.patches import PathPatch, Rectangle
 from matplotlib.path import Path
 from matplotlib.ticker import MaxNLocator
@@ -21,11 +19,12 @@ from torch import Tensor
 from .core import InputError
 from .ran import Redistribution
 from .sids import COLOURS, SemanticIDs
+from .tree import caption
 
 # %% auto #0
-__all__ = ['SYSTEM_COLOURS', 'caption', 'redistribution_heatmap', 'before_after_figure', 'movers_figure', 'flow_figure',
-           'gains_figure', 'together_figure', 'travel_figure', 'curves_figure', 'levels_figure', 'systems_figure',
-           'forest_figure', 'buckets_figure']
+__all__ = ['SYSTEM_COLOURS', 'redistribution_heatmap', 'before_after_figure', 'movers_figure', 'flow_figure', 'gains_figure',
+           'together_figure', 'travel_figure', 'curves_figure', 'levels_figure', 'systems_figure', 'forest_figure',
+           'buckets_figure']
 
 # %% ../nbs/40_plots.ipynb #a55bd66b
 def _page(
@@ -33,21 +32,6 @@ def _page(
 ) -> Figure:
     "An empty figure, as wide as a page: 700 dots"
     return Figure(figsize=(8, height), dpi=88, layout="constrained")
-
-# %% ../nbs/40_plots.ipynb #83818cc6
-_GLYPHS = get_font(findfont(FontProperties()))
-
-
-def caption(
-    text: str | None,  # Of any kind
-    width: int = 64,  # Characters, at most
-) -> str:  # For matplotlib
-    "A title as a figure shows it"
-    text = " ".join(str(text or "").split()) or "(no title)"
-    if len(text) > width:
-        cut = shorten(text, width, placeholder=" …")
-        text = cut if len(cut) > width // 2 else text[: width - 1] + "…"
-    return "".join(c if _GLYPHS.get_char_index(ord(c)) else "□" for c in text).replace("$", r"\$")
 
 # %% ../nbs/40_plots.ipynb #aca1ebf3
 def _item_map(ax: Axes, red: Redistribution, sids: SemanticIDs, row: int) -> None:
