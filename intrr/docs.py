@@ -141,18 +141,18 @@ def _run_cell(shell: Any, cell: Any, path: Path) -> None:
         shell.exc.add_note(f"in {path.name}, cell {cell.idx_}:\n{textwrap.indent(cell.source, '    ')}")
         raise shell.exc
 
-# %% ../nbs/90_docs.ipynb #5157751b
-LIVE = "application/vnd.jupyter.widget-view+json"
+# %% ../nbs/90_docs.ipynb #3fe3de3c
+LIVE = {"application/vnd.jupyter.widget-view+json", "application/vnd.plotly.v1+json"}
 
 
 def tidy(
     outputs: Iterable[Mapping[str, Any]],  # Of one cell
 ) -> list[Any]:  # What is the same at each run
-    "Drop progress bars and live widget views"
+    "Drop progress bars and live views of widgets and plotly figures"
     kept = [dict(o) for o in outputs if o.get("name") != "stderr"]
     for o in kept:
-        if LIVE in o.get("data", {}):
-            o["data"] = {k: v for k, v in o["data"].items() if k != LIVE}
+        if "data" in o:
+            o["data"] = {k: v for k, v in o["data"].items() if k not in LIVE}
     return kept
 
 # %% ../nbs/90_docs.ipynb #ed083f50
