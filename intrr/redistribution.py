@@ -77,9 +77,7 @@ def wilson(
 def movers(
     frame: pd.DataFrame,  # From `before_after`
     groups: pd.Categorical | None = None,  # (N,) group of each item, see `quantile_groups` and `top_groups`
-) -> (
-    pd.DataFrame
-):  # By level, or group and level: `items`, `moved`, `low`, `high`, and the means `kept`, `entropy`, `kl`
+) -> pd.DataFrame:  # By (group and) level: `items`, `moved`, `low`, `high`, means of `kept`, `entropy`, `kl`
     "Share of items that have moved, with 95 % intervals; items without a group are left out"
     keys: list[object] = ["level"]
     if groups is not None:

@@ -52,9 +52,7 @@ PALETTE = (*COLOURS, "#F0E442", "#999999")  # Okabe and Ito's seven for the comm
 
 def top_labels(
     labels: Sequence[Any],  # (N,)
-) -> tuple[
-    list[str], np.ndarray
-]:  # The seven commonest, and `other` if there are more; (N,) the place of each item's among them
+) -> tuple[list[str], np.ndarray]:  # The seven commonest, then perhaps `other`; (N,) the place of each item's
     "The names in a legend, and each item's"
     names = [name for name, _ in sorted(Counter(labels).items(), key=lambda o: (-o[1], str(o[0])))]
     place = {name: min(i, 7) for i, name in enumerate(names)}
@@ -86,9 +84,7 @@ def purity_by_depth(
     sids: SemanticIDs,
     labels: Sequence[str],  # (N,)
     draws: int = 20,  # Shuffles of the labels, with seeds from 0
-) -> (
-    pd.DataFrame
-):  # By depth from 1, without the digit: `purity`, `shuffled` (mean), `low` and `high` (extremes), percent
+) -> pd.DataFrame:  # By depth from 1, without the digit: `purity`, `shuffled` (mean; `low` to `high`), percent
     "Share of items with the commonest label of their node, beside shuffled labels"
     cards, mixed = zip(*(category_purity(sids, labels, seed).values() for seed in range(draws)), strict=True)
     cards, mixed = (np.array(o)[:, :-1] for o in (cards, mixed))
