@@ -12,7 +12,6 @@ import pytest
 
 from intrr.docs import navigation, notebooks, page_name, readme_text
 
-pytestmark = pytest.mark.xdist_group("docs")  # one worker: the site is built once
 ROOT = Path(__file__).parents[1]
 VOID = {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"}
 

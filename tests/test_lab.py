@@ -19,7 +19,6 @@ import pytest
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 MISSING = [m for m in ("playwright", "jupyterlab", "anywidget") if importlib.util.find_spec(m) is None]
 pytestmark = [
-    pytest.mark.xdist_group("lab"),
     pytest.mark.skipif(not CHROMIUM, reason="no chromium: apt-get install chromium"),
     pytest.mark.skipif(bool(MISSING), reason=f"not installed: {', '.join(MISSING)}"),
 ]

@@ -20,7 +20,6 @@ from packaging.utils import canonicalize_name
 
 from intrr.docs import settings
 
-pytestmark = pytest.mark.xdist_group("packaging")  # one worker: each fixture is made once
 ROOT = Path(__file__).parents[1]
 MODULES = sorted(p.stem for p in (ROOT / "intrr").glob("*.py"))
 

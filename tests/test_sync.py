@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.xdist_group("sync")  # one worker: the notebooks are exported once
 ROOT = Path(__file__).parents[1]
 COMMANDS = """
 from nbdev.clean import nbdev_clean
