@@ -16,7 +16,7 @@ import random
 import subprocess
 import sys
 import time
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -29,8 +29,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 # %% auto #0
-__all__ = ['InputError', 'seed_everything', 'pick_device', 'keep_freed_memory', 'atomic_path', 'plain', 'save_json', 'load_json',
-           'save_tensors', 'load_tensors', 'environment', 'fingerprint', 'stopwatch']
+__all__ = ['InputError', 'seed_everything', 'pick_device', 'first_process', 'keep_freed_memory', 'atomic_path', 'plain',
+           'save_json', 'load_json', 'save_tensors', 'load_tensors', 'environment', 'fingerprint', 'stopwatch', 'Kept']
 
 # %% ../nbs/00_core.ipynb #41a5ffb8
 class InputError(ValueError):
@@ -50,15 +50,22 @@ def seed_everything(
 def pick_device(
     name: str | torch.device = "auto",  # `auto`, `cpu`, `cuda`, `cuda:1`, `mps`
 ) -> torch.device:  # A device that exists
-    "The device called `name`; raises `InputError` if this machine lacks it"
+    "The device called `name`, a GPU each for the processes of a launcher; raises `InputError` if this machine lacks it"
     if str(name) == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if str(name) == "cuda" and int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        name = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
     try:
         dev = torch.device(name)
         torch.empty(1, device=dev)
     except (RuntimeError, AssertionError, NotImplementedError) as e:
         raise InputError(f"device '{name}' is not available here; use 'cpu' or 'auto'") from e
     return dev
+
+# %% ../nbs/00_core.ipynb #33db3dc7
+def first_process() -> bool:
+    "Whether this process is the first, or the only one, that a launcher has started: the one that writes and prints"
+    return os.environ.get("RANK", "0") == "0"
 
 # %% ../nbs/00_core.ipynb #ff1de80a
 def keep_freed_memory() -> bool:  # Whether the allocator took the setting (glibc only)
@@ -219,3 +226,30 @@ def stopwatch() -> Generator[dict[str, float]]:  # A mapping whose "seconds" is 
         if torch.cuda.is_available():
             torch.cuda.synchronize()
         out["seconds"] = time.perf_counter() - start
+
+# %% ../nbs/00_core.ipynb #e38716f2
+class Kept(torch.nn.Module):
+    "A part of a module: a value that is made from its weights, and kept while they stay as they are"
+
+    def __init__(self):
+        super().__init__()
+        self.state, self.value = None, None
+
+    def get(
+        self,
+        module: torch.nn.Module,  # Whose weights the value depends on
+        make: Callable[[], Any],  # Makes the value
+    ) -> Any:  # The value; made anew each time while the module trains or gradients are wanted
+        "The kept value, or a new one if a weight was changed, moved or is read in another precision"
+        if module.training or torch.is_grad_enabled():
+            return make()
+        weights = list(module.parameters())
+        state = [(p.data_ptr(), p._version) for p in weights], torch.is_autocast_enabled(weights[0].device.type)
+        if state != self.state:
+            self.state, self.value = state, make()
+        return self.value
+
+    def train(self, mode: bool = True) -> Kept:
+        "Forget, whenever the whole is switched to training or back: fused optimisers leave no trace on the weights"
+        self.state, self.value = None, None
+        return super().train(mode)

@@ -21,21 +21,37 @@ from .data import Split
 from .models import Recommender
 
 # %% auto #0
-__all__ = ['MODELS', 'mid_ranks', 'ranks', 'save_ranks', 'load_ranks', 'gains', 'metrics', 'all_metrics', 'evaluate',
+__all__ = ['MODELS', 'standing', 'mid_ranks', 'ranks', 'save_ranks', 'load_ranks', 'gains', 'metrics', 'all_metrics', 'evaluate',
            'standard_error', 'paired_bootstrap', 'traits', 'traits_path', 'by', 'record', 'save_record', 'load_records',
            'ranks_path', 'record_ranks', 'save_traits', 'record_traits', 'select', 'compare', 'table', 'markdown']
 
-# %% ../nbs/31_evaluation.ipynb #0b6bf96d
+# %% ../nbs/31_evaluation.ipynb #fc9e0ef8
+def standing(
+    scores: Tensor,  # (B, N), higher is better
+    goal: Tensor,  # (B, 1) the targets' scores
+) -> tuple[Tensor, Tensor]:  # (B,) long: items with a higher score, and with the same, the target among them
+    "Compare all scores with the target's; raises `InputError` for scores that are not a number"
+    size = max(1, (2**18 if scores.is_cpu else 2**24) // len(scores))  # items a block: on a CPU what its cache holds
+    better = torch.zeros(len(scores), dtype=torch.long, device=scores.device)
+    equal, sane = better.clone(), torch.tensor(True, device=scores.device)
+    for block in scores.split(size, 1):
+        one = torch.empty_like(block, dtype=torch.float32)  # floats add up faster than bools, and here exactly
+        better += torch.gt(block, goal, out=one).sum(1).long()
+        equal += torch.eq(block, goal, out=one).sum(1).long()
+        sane &= ~block.amax(1).isnan().any()
+    if not sane:
+        raise InputError("scores: the model gave NaN; was its training stable? try a lower learning rate")
+    return better, equal
+
+
 def mid_ranks(
     scores: Tensor,  # (B, N), higher is better
     target: Tensor,  # (B,) item rows
     history: Tensor,  # (B, E) item rows to be masked, padded with -1
 ) -> tuple[Tensor, Tensor]:  # (B,) float32 rank from 0, unmasked and masked
     "Rank of each target, equals at mid-rank; raises `InputError` for scores that are not a number"
-    if bool(scores.isnan().any()):
-        raise InputError("scores: the model gave NaN; was its training stable? try a lower learning rate")
     goal = scores.gather(1, target[:, None])
-    better, equal = (scores > goal).sum(1), (scores == goal).sum(1)
+    better, equal = standing(scores, goal)
     seen = history.sort(1).values
     once = (seen >= 0) & (seen.diff(dim=1, prepend=seen.new_full((len(seen), 1), -2)) != 0)
     score = scores.gather(1, seen.clamp(min=0))
@@ -48,7 +64,8 @@ def mid_ranks(
 def ranks(
     model: Recommender,
     split: Split,  # The validation or test part
-    batch: int = 512,  # Users scored at once
+    batch: int = 512,  # Users scored at once, at most
+    memory: float = 1.0,  # GB for the scores of a batch and what is computed on the way
     max_len: int | None = None,  # Items of the history that the model sees; by default its own `max_len`, 20
     progress: bool = True,  # Show a bar
 ) -> dict[str, Tensor]:  # `unmasked` and `masked`: (U,) float32 ranks from 0
@@ -57,7 +74,7 @@ def ranks(
         raise InputError(f"{split}: this part has no targets; evaluate on valid() or test()")
     if isinstance(model, nn.Module):
         model.eval()
-    out = torch.empty(2, len(split))
+    out, batch = torch.empty(2, len(split)), max(1, min(batch, int(memory * 1e9 / (24 * model.n_items))))
     for rows in tqdm(split.lengths.argsort(stable=True).split(batch), desc="evaluate", disable=not progress):
         times = split.times(rows, max_len or model.max_len) if model.uses_times else None
         scores = model.scores(split.histories(rows, max_len or model.max_len), times)
@@ -121,7 +138,7 @@ def evaluate(
     model: Recommender,
     split: Split,  # The validation or test part
     order: str = "file",  # How items of equal time are ordered, for the name of the result
-    **kw: Any,  # `batch`, `max_len`, `progress` of `ranks`
+    **kw: Any,  # `batch`, `memory`, `max_len`, `progress` of `ranks`
 ) -> dict[str, dict[str, float]]:  # `file/unmasked` and `file/masked`: metrics
     "Metrics of a model, unmasked and masked"
     return all_metrics(ranks(model, split, **kw), order)

@@ -21,6 +21,7 @@ from .baselines import BASELINES, fit_baseline
 from intrr.core import (
     InputError,
     fingerprint,
+    first_process,
     load_json,
     load_tensors,
     pick_device,
@@ -215,7 +216,7 @@ def train_model(
     "Build a model and train it"
     seed_everything(seed)
     net = build_model(model, sids, recipe).to(pick_device(device))
-    if not (checkpoint and resume and checkpoint.exists()):
+    if first_process() and not (checkpoint and resume and checkpoint.exists()):
         on_epoch(0, net)
     now = fit(net, dataset, seed, checkpoint, resume, progress, lambda p: on_epoch(p.epoch, net))
     params = sum(p.numel() for p in net.parameters())
@@ -304,9 +305,9 @@ class Run:
         progress: bool = True,
         keep: int = 0,  # Keep the weights of every so many epochs too, and those at the start; 0: none
     ) -> Progress:
-        "Train a model and keep its best weights"
+        "Train a model and keep its best weights; processes of a launcher share the steps, and the first one writes"
         recipe, check = recipe or self.recipe(model), self.folder / f"{model}.checkpoint.safetensors"
-        if not resume:
+        if first_process() and not resume:
             shutil.rmtree(self.folder / f"{model}-epochs", ignore_errors=True)
 
         def on_epoch(epoch: int, net: SequenceModel) -> None:
@@ -315,7 +316,8 @@ class Run:
                 save_tensors(net.state_dict(), self.epoch_file(model, epoch), meta)
 
         net, meta = train_model(model, recipe, self.sids, self.dataset, seed, check, resume, device, progress, on_epoch)
-        save_tensors(net.state_dict(), self.folder / f"{model}.safetensors", meta)
+        if first_process():
+            save_tensors(net.state_dict(), self.folder / f"{model}.safetensors", meta)
         return meta["progress"]
 
     def epoch_file(self, model: str, epoch: int) -> Path:

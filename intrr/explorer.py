@@ -27,7 +27,7 @@ from torch import Tensor
 from .core import InputError
 from .decoding import beam_search, ran_step
 from .experiments import Run
-from .models import IntRR, ItemTokens, Recommender, SequenceModel, check_histories, mask_items
+from .models import IntRR, ItemTokens, Recommender, SequenceModel, check_histories
 from .ran import Redistribution
 from .redistribution import pick_groups, redistribution_of
 from .sids import COLOURS, SemanticIDs, category_labels, partners, sid_text
@@ -254,7 +254,7 @@ def _rank(model: Recommender, history: tuple[int, ...]) -> Ranking:
     past = torch.tensor([history], dtype=torch.long)
     check_histories(past, model.n_items)
     with torch.no_grad():
-        scores = mask_items(model.scores(past), past)[0].cpu()
+        scores = model.scores(past)[0].cpu().index_fill(0, past[0], -torch.inf)
     order = scores.argsort(descending=True, stable=True)
     rank = torch.empty_like(order).scatter_(0, order, torch.arange(1, len(order) + 1))
     return Ranking(past, scores, order, rank)

@@ -14,16 +14,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .backbones import BACKBONES, Backbone, Cache, EncoderDecoder
-from .core import InputError
-from .decoding import NORMALISERS, ItemSums, NextLogits, beam_search, item_logits
+from .backbones import BACKBONES, Backbone, Cache, Dropout, EncoderDecoder
+from .core import InputError, Kept
+from .decoding import NORMALISERS, ItemSums, NextLogits, beam_search, exact_topk, item_logits, ran_step
 from .ran import RAN, Redistribution, Step
 from .sids import SemanticIDs
 
 # %% auto #0
-__all__ = ['ASSIGNMENTS', 'MODELS', 'Recommender', 'check_histories', 'mask_items', 'Recipe', 'catalogue_cross_entropy',
-           'SequenceModel', 'make_backbone', 'ItemTokens', 'last_items', 'SASRec', 'level_cross_entropy', 'LevelLoss',
-           'IntRR', 'CodeTokens', 'FlatSID', 'TIGER', 'build_model']
+__all__ = ['ASSIGNMENTS', 'MODELS', 'Recommender', 'check_histories', 'drop_items', 'Recipe', 'catalogue_cross_entropy',
+           'SequenceModel', 'n_targets', 'make_backbone', 'ItemTokens', 'last_items', 'SASRec', 'level_cross_entropy',
+           'LevelLoss', 'HashedEmbedding', 'uid_table', 'occurrence_weights', 'IntRR', 'CodeTokens', 'FlatSID', 'TIGER',
+           'Replay', 'build_model']
 
 # %% ../nbs/23_models.ipynb #0609e4fa
 class Recommender:
@@ -41,6 +42,18 @@ class Recommender:
     ) -> Tensor:  # `(B, N)`
         "A score for every item"
 
+    def best(
+        self,
+        histories: Tensor,  # As for `scores`
+        k: int,  # Items, at most $N$
+        times: Tensor | None = None,  # As for `scores`
+        beam: int | None = None,  # Width of the beam, for models that can have one
+    ) -> tuple[Tensor, Tensor]:  # Scores and item rows, `(B, k)` each, best first
+        "The best `k` items, whatever the history; raises `InputError` for a beam where there is none"
+        if beam is not None:
+            raise InputError(f"beam = {beam}: {type(self).__name__} scores every item and has no beam; leave it out")
+        return self.scores(histories, times).topk(k, dim=1)
+
     @torch.no_grad()
     def topk(
         self,
@@ -48,6 +61,7 @@ class Recommender:
         k: int = 10,  # Items to recommend, at most $N$
         exclude: Tensor | None = None,  # Items never to recommend, `(B, E)` long, padded with -1; often the history
         times: Tensor | None = None,  # Unix seconds of the items, `(B, T)` long; no time bias without them
+        beam: int | None = None,  # Width of the beam; if not told, exact where the model can, else the recipe's
     ) -> tuple[Tensor, Tensor]:  # Scores and item rows, `(B, k)` each, best first
         "The best `k` items; raises `InputError` for an empty or unknown history, other times, `k` beyond the catalogue"
         check_histories(histories, self.n_items)
@@ -57,8 +71,11 @@ class Recommender:
             )
         if not 1 <= k <= self.n_items:
             raise InputError(f"k = {k}: the catalogue has {self.n_items} items; ask for 1 to {self.n_items}")
-        s = self.scores(histories, times)
-        return (s if exclude is None else mask_items(s, exclude)).topk(k, dim=1)
+        if beam is not None and beam < k:
+            raise InputError(f"k = {k}, beam width = {beam}: the width must be at least k")
+        if exclude is None:
+            return self.best(histories, k, times, beam)
+        return drop_items(*self.best(histories, min(k + exclude.shape[1], self.n_items), times, beam), exclude, k)
 
 # %% ../nbs/23_models.ipynb #d16b0601
 def check_histories(
@@ -73,13 +90,16 @@ def check_histories(
         raise InputError(f"history: no item {int(bad)}; item rows go from 0 to {n_items - 1}")
 
 
-def mask_items(
-    scores: Tensor,  # `(B, N)`
-    items: Tensor,  # `(B, E)` long, padded with -1
-) -> Tensor:  # A copy whose given items have score $-\infty$
-    "Take items out of the ranking"
-    pad = torch.cat([scores, scores.new_zeros(len(scores), 1)], 1)
-    return pad.scatter(1, items.to(scores.device) % pad.shape[1], -torch.inf)[:, :-1]
+def drop_items(
+    scores: Tensor,  # `(B, m)`, best first
+    rows: Tensor,  # Item rows, `(B, m)`
+    items: Tensor,  # What to take out, `(B, E)` long, padded with -1
+    k: int,  # How many to keep
+) -> tuple[Tensor, Tensor]:  # `(B, k)` each, best first; what was taken out comes last, with score $-\infty$
+    "Take items out of a ranking"
+    out = (rows[..., None] == items.to(rows.device)[:, None]).any(2)
+    score, place = scores.masked_fill(out, -torch.inf).topk(k, dim=1)
+    return score, rows.gather(1, place)
 
 # %% ../nbs/23_models.ipynb #a892bf54
 ASSIGNMENTS = {
@@ -106,6 +126,8 @@ class Recipe:
     max_len: int = 20  # History items that the model sees
     hidden: int = 128  # RAN's $d_h$
     uid_dim: int | None = None  # Width of the UID embeddings; none: $d$, with no projection $W$
+    uid_buckets: int | None = None  # Hashed UIDs: an item is the sum of two of so many rows; none: a row an item
+    uid_optimizer: str = "adam"  # `adam`, or `rowwise`: one number of state a row, and only rows in use are touched
     uid_residual: float = 1.0  # Share of $g_i$ that is added to the item's token
     codeword_std: float | None = None  # Initial standard deviation of the codewords; $d^{-1/2}$ if not told
     assignment: str = "hard"  # How an item's token comes from codewords: a name in `ASSIGNMENTS`
@@ -122,6 +144,7 @@ class Recipe:
     epochs: int = 30  # At most
     patience: int = 5  # Epochs without a better validation Recall@10
     validation_users: int | None = None  # Users that validation looks at, the same in each epoch; all if not told
+    precision: str = "auto"  # `fp32`, `bf16` (autocast), or `auto`: bf16 on a GPU, fp32 on a CPU
 
     def __post_init__(self):
         positive = "dim layers heads max_len hidden beam learning_rate targets epochs patience"
@@ -134,6 +157,11 @@ class Recipe:
             raise InputError(f"recipe: no normaliser '{self.normaliser}'; known: {', '.join(NORMALISERS)}")
         if self.assignment not in ASSIGNMENTS:
             raise InputError(f"recipe: no assignment '{self.assignment}'; known: {', '.join(ASSIGNMENTS)}")
+        for name, known in (("uid_optimizer", ("adam", "rowwise")), ("precision", ("auto", "fp32", "bf16"))):
+            if getattr(self, name) not in known:
+                raise InputError(f"recipe: {name} is '{getattr(self, name)}'; known: {', '.join(known)}")
+        if self.uid_buckets is not None and self.uid_buckets < 2:
+            raise InputError(f"recipe: uid_buckets is {self.uid_buckets}; give at least 2, or none for a row an item")
         if self.assignment == "none" and not self.uid_residual:
             raise InputError("recipe: with assignment=none and uid_residual=0 all tokens are zero; keep one of the two")
 
@@ -175,35 +203,41 @@ class Recipe:
         "For `FlatSID` and `TIGER`: what can be normalised over is a level's valid children"
         return replace(cls(normaliser="children", token_dropout=0.2), **changes)
 
-# %% ../nbs/23_models.ipynb #57cf374b
+# %% ../nbs/23_models.ipynb #d65d6c5d
 class _CrossEntropy(torch.autograd.Function):
-    "Mean over the columns of `logsumexp(s) - s[target]`"
+    "Sum over the columns of `weight * (logsumexp(s) - s[target])`"
 
     @staticmethod
-    def forward(ctx: Any, s: Tensor, target: Tensor) -> Tensor:
+    def forward(ctx: Any, s: Tensor, target: Tensor, weight: Tensor) -> Tensor:
         top = s.amax(0)
         e = s.sub(top).exp_()
         total = e.sum(0)
-        ctx.save_for_backward(e, total, target)
-        return (total.log() + top - s.gather(0, target[None])[0]).mean()
+        ctx.save_for_backward(e, total, target, weight)
+        return ((total.log() + top - s.gather(0, target[None])[0]) * weight).sum()
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        e, total, target = ctx.saved_tensors
-        grad = grads[0] / len(target)
-        return (e * (grad / total)).scatter_add_(0, target[None], -grad.expand(1, len(target))), None
+        e, total, target, weight = ctx.saved_tensors
+        grad = grads[0] * weight
+        return (e * (grad / total)).scatter_add_(0, target[None], -grad[None]), None, None
 
 
 def catalogue_cross_entropy(
     scores: Tensor,  # `(N, n)`
-    target: Tensor,  # Item rows, `(n,)`
+    target: Tensor,  # Item rows, `(n,)`; -1 where there is none
+    count: Tensor | None = None,  # What the sum is divided by; the number of targets if not told
 ) -> Tensor:  # Mean negative log-likelihood, nats
     "Softmax cross-entropy over all items"
-    return _CrossEntropy.apply(scores, target)
+    real = target >= 0
+    weight = real.to(scores.dtype) / (real.sum().clamp(min=1) if count is None else count)
+    return _CrossEntropy.apply(scores, target.clamp(min=0), weight)
 
 # %% ../nbs/23_models.ipynb #65e60d4e
 class SequenceModel(nn.Module, Recommender):
     "A recommender that is trained on sequences of items"
+
+    has_uids = False  # Whether there is an embedding an item that the scores do not need
+    fixed = False  # Whether the losses keep padding, so that no shape depends on the data
 
     def __init__(
         self,
@@ -211,8 +245,10 @@ class SequenceModel(nn.Module, Recommender):
         recipe: Recipe,
     ):
         super().__init__()
+        if not self.has_uids and (recipe.uid_buckets or recipe.uid_optimizer != "adam"):
+            raise InputError(f"recipe: {type(self).__name__} has no UID table; leave uid_buckets and uid_optimizer out")
         self.n_items, self.recipe, self.max_len = n_items, recipe, recipe.max_len
-        self.token_drop = nn.Dropout(recipe.token_dropout)
+        self.token_drop = Dropout(recipe.token_dropout)
         self.elapsed = 0.0  # Share of the training that is done
 
     @abstractmethod
@@ -220,12 +256,21 @@ class SequenceModel(nn.Module, Recommender):
         self,
         sequences: Tensor,  # Item rows, `(B, T + 1)`, right-padded with -1; each item after the first is a target
         times: Tensor | None = None,  # Unix seconds of the items, `(B, T + 1)` long, not decreasing
+        whole: Tensor | None = None,  # The batch of which `sequences` is a part, `(B', T + 1)`; itself if not told
     ) -> dict[str, Tensor]:  # Weighted parts of the loss, by name
-        "The parts of the training loss"
+        "The parts of the training loss; over the parts of a batch they add up to the loss of the whole"
 
     def loss(self, sequences: Tensor, times: Tensor | None = None) -> Tensor:
         "The training loss: the sum of its parts"
         return torch.stack(list(self.losses(sequences, times).values())).sum()
+
+    def at(
+        self,
+        real: Tensor,  # Which places are real, `(B, T)` bool
+        values: Tensor,  # `(B, T, ...)`
+    ) -> Tensor:  # `(n, ...)`
+        "The values of the real places in reading order; of all places, if the model is `fixed`"
+        return values.flatten(0, 1) if self.fixed else values[real]
 
     @property
     def device(self) -> torch.device:
@@ -243,6 +288,13 @@ class SequenceModel(nn.Module, Recommender):
             return x, None
         return x, last_items(histories, self.max_len, times).to(self.device)
 
+# %% ../nbs/23_models.ipynb #acc84fbc
+def n_targets(
+    sequences: Tensor,  # `(B, T + 1)`, right-padded with -1
+) -> Tensor:  # A whole number, at least 1
+    "How many items are targets: all but the first of each row"
+    return (sequences[:, 1:] >= 0).sum().clamp(min=1)
+
 # %% ../nbs/23_models.ipynb #05651771
 def make_backbone(
     recipe: Recipe,
@@ -255,6 +307,8 @@ def make_backbone(
 class ItemTokens(SequenceModel):
     "One token an item, a causal backbone, a score for every item"
 
+    table_size = 2**26  # Numbers in a table of all tokens that is kept (256 MB); in larger catalogues none is
+
     def __init__(
         self,
         n_items: int,  # Catalogue size $N$
@@ -263,7 +317,7 @@ class ItemTokens(SequenceModel):
         super().__init__(n_items, recipe)
         self.backbone = make_backbone(recipe)
         self.uses_times = self.backbone.clock is not None
-        self._table: Tensor | None = None
+        self._table = Kept()
 
     @abstractmethod
     def item_tokens(
@@ -279,41 +333,51 @@ class ItemTokens(SequenceModel):
     ) -> Tensor:  # `(N, n)`
         "Scores of all items after each state, one column a state"
 
+    def placed(
+        self,
+        histories: Tensor,  # `(B, T)`, right-padded with -1
+        tokens: Tensor,  # Tokens of the places that `at` gives, `(n, d)`
+    ) -> Tensor:  # `(B, T, d)`, zero in the padding
+        "The tokens in their places, as they enter the backbone"
+        real = (histories >= 0)[..., None]
+        if self.fixed:
+            return self.token_drop(tokens.unflatten(0, histories.shape).masked_fill(~real, 0.0))
+        return self.token_drop(tokens.new_zeros(*histories.shape, tokens.shape[1]).masked_scatter(real, tokens))
+
     def states(
         self,
         histories: Tensor,  # `(B, T)`, right-padded with -1
-        tokens: Tensor,  # Tokens of the real positions in reading order, `(n, d)`
+        tokens: Tensor,  # Tokens of the places that `at` gives, `(n, d)`
         times: Tensor | None = None,  # Unix seconds, `(B, T)` long, or more columns, which are not looked at
     ) -> Tensor:  # `(B, T, d)`
         "Put the tokens in their places and run the backbone"
-        real = histories >= 0
-        x = tokens.new_zeros(*histories.shape, tokens.shape[1]).masked_scatter(real[..., None], tokens)
-        return self.backbone(self.token_drop(x), None if times is None else times[:, : x.shape[1]])
+        return self.backbone(self.placed(histories, tokens), None if times is None else times[:, : histories.shape[1]])
 
     @torch.no_grad()
     def token_table(self) -> Tensor:
-        "The tokens of all items, `(N, d)`; kept until the model is trained on"
-        if self._table is None or self.training:
-            rows = torch.arange(self.n_items, device=self.device)
-            self._table = torch.cat([self.item_tokens(i) for i in rows.split(4096)])
-        return self._table
+        "The tokens of all items, `(N, d)`; kept while nothing trains"
+        rows = torch.arange(self.n_items, device=self.device)
+        return self._table.get(self, lambda: torch.cat([self.item_tokens(i) for i in rows.split(4096)]))
+
+    def tokens_of(
+        self,
+        items: Tensor,  # Item rows, `(n,)`, or -1
+    ) -> Tensor:  # `(n, d)`; anything for -1
+        "Tokens in use, from the table unless the catalogue is too large for one"
+        if self.n_items * self.recipe.dim <= self.table_size:
+            return self.token_table()[items]
+        return self.item_tokens(items.clamp(min=0))
 
     @torch.no_grad()
     def user_states(self, histories: Tensor, times: Tensor | None = None) -> Tensor:
         "The state after the last item of each history, `(B, d)`"
         x, times = self.recent(histories, times)
-        h = self.states(x, self.token_table()[x[x >= 0]], times)
-        return h[torch.arange(len(x), device=x.device), (x >= 0).sum(1) - 1]
+        return self.backbone.last(self.placed(x, self.tokens_of(self.at(x >= 0, x))), (x >= 0).sum(1), times)
 
     def scores(self, histories: Tensor, times: Tensor | None = None) -> Tensor:
         "Scores of all items after each history, `(B, N)`; the model should be in `eval` mode"
         with torch.no_grad():
             return self.item_scores(self.user_states(histories, times)).T
-
-    def train(self, mode: bool = True) -> ItemTokens:
-        "Switch to training or evaluation; forgets the kept token table"
-        self._table = None
-        return super().train(mode)
 
 # %% ../nbs/23_models.ipynb #8632bef8
 def last_items(
@@ -348,19 +412,23 @@ class SASRec(ItemTokens):
         "Inner products with all embeddings"
         return self.items.weight @ states.T
 
-    def losses(self, sequences: Tensor, times: Tensor | None = None) -> dict[str, Tensor]:
+    def losses(self, sequences: Tensor, times: Tensor | None = None, whole: Tensor | None = None) -> dict[str, Tensor]:
         "Cross-entropy over the catalogue, at every position"
-        x, y = sequences[:, :-1], sequences[:, 1:]
-        h = self.states(x, self.item_tokens(x[x >= 0]), times)[y >= 0]
-        return {"recommendation": catalogue_cross_entropy(self.item_scores(h), y[y >= 0])}
+        x, y, count = sequences[:, :-1], sequences[:, 1:], n_targets(sequences if whole is None else whole)
+        h = self.states(x, self.item_tokens(self.at(x >= 0, x).clamp(min=0)), times)
+        return {
+            "recommendation": catalogue_cross_entropy(self.item_scores(self.at(y >= 0, h)), self.at(y >= 0, y), count)
+        }
 
 # %% ../nbs/23_models.ipynb #830db596
 def level_cross_entropy(
     logits: Sequence[Tensor],  # A level's, `(n, K_l)` each
     codes: Tensor,  # `(n, L)`
-) -> Tensor:  # Sum over the levels, nats
+    weight: Tensor,  # Of each row, `(n,)`
+) -> Tensor:  # Sum over the levels and the weighted rows, nats
     "$\\sum_l CE(s^l, y^l)$"
-    return torch.stack([F.cross_entropy(s, codes[:, level]) for level, s in enumerate(logits)]).sum()
+    rows = [F.cross_entropy(s, codes[:, level], reduction="none") for level, s in enumerate(logits)]
+    return (torch.stack(rows) * weight).sum()
 
 
 class LevelLoss(nn.Module):
@@ -375,29 +443,84 @@ class LevelLoss(nn.Module):
         children: bool,  # Whether each softmax runs over the valid children only
     ):
         super().__init__()
-        self.children_only = children
-        self.register_buffer("codes", sids.codes.clone(), persistent=False)
-        self.register_buffer("parents", F.pad(sids.prefixes[:, :-1], (1, 0)), persistent=False)
-        for level in range(sids.levels if children else 0):
-            parent = torch.repeat_interleave(sids.children(level)[1])
-            valid = torch.zeros(int(parent.max()) + 1, sids.sizes[level], dtype=torch.bool)
-            valid[parent, sids.prefix_code(level)] = True
-            self.register_buffer(f"children{level}", valid, persistent=False)
+        self.most = [sids.branches(level).most for level in range(sids.levels)] if children else []
+        self.register_buffer("codes", sids.codes, persistent=False)
+        if children:
+            self.register_buffer("parents", F.pad(sids.prefixes[:, :-1], (1, 0)), persistent=False)
+        for level in range(len(self.most)):
+            for name in ("code", "first", "count"):
+                self.register_buffer(f"{name}{level}", getattr(sids.branches(level), name), persistent=False)
+
+    def among_children(
+        self,
+        s: Tensor,  # A level's logits, `(n, K_l)`
+        level: int,
+        parent: Tensor,  # Prefixes that the targets continue, `(n,)`
+    ) -> Tensor:  # `(n, C)` with `C` the largest number of children; $-\infty$ in empty places
+        "The logits of the codes that continue a prefix to some item"
+        code, first, count = (self.get_buffer(f"{name}{level}") for name in ("code", "first", "count"))
+        place = torch.arange(self.most[level], device=s.device)
+        child = code[(first[parent][:, None] + place).clamp(max=len(code) - 1)]
+        return s.gather(1, child).masked_fill(place >= count[parent][:, None], -torch.inf)
 
     def forward(
         self,
         logits: Sequence[Tensor],  # A level's, `(n, K_l)` each, under teacher forcing
-        target: Tensor,  # Item rows, `(n,)`
+        target: Tensor,  # Item rows, `(n,)`; -1 where there is none
+        count: Tensor | None = None,  # What the sum is divided by; the number of targets if not told
     ) -> Tensor:  # Nats a target
         "Sum over the levels, mean over the targets"
-        if self.children_only:
-            valid = [self.get_buffer(f"children{i}")[self.parents[target, i]] for i in range(len(logits))]
-            logits = [s.masked_fill(~v, -torch.inf) for s, v in zip(logits, valid, strict=True)]
-        return level_cross_entropy(logits, self.codes[target])
+        real, item = target >= 0, target.clamp(min=0)
+        weight = real.to(torch.float32) / (real.sum().clamp(min=1) if count is None else count)
+        if not self.most:
+            return level_cross_entropy(logits, self.codes[item], weight)
+        nats = 0.0
+        for level, s in enumerate(logits):
+            among = self.among_children(s, level, self.parents[item, level])
+            nats = nats + among.logsumexp(1) - s.gather(1, self.codes[item, level, None])[:, 0]
+        return (nats * weight).sum()
+
+# %% ../nbs/23_models.ipynb #aa715e1a
+class HashedEmbedding(nn.Embedding):
+    "Two rows of a small table, added (Svenstrup et al. 2017, without importance weights)"
+
+    def forward(self, input: Tensor) -> Tensor:
+        "`(...)` whole numbers to `(..., dim)`"
+        hashes = torch.stack([input * 2654435761 + 40503, input * 2246822519 + 374761393], -1) % (2**32 - 5)
+        return super().forward(hashes % self.num_embeddings).sum(-2)
+
+
+def uid_table(
+    n_items: int,  # Catalogue size $N$
+    recipe: Recipe,
+) -> nn.Embedding:  # Item rows to $u_i$
+    "The UID embeddings: a row an item or hashed, with sparse gradients where the optimiser is row-wise"
+    sparse, hashed, dim = recipe.uid_optimizer == "rowwise", recipe.uid_buckets, recipe.uid_dim or recipe.dim
+    table = HashedEmbedding(hashed, dim, sparse=sparse) if hashed else nn.Embedding(n_items, dim, sparse=sparse)
+    std = (1.0 if recipe.uid_dim else dim**-0.5) * (0.5**0.5 if hashed else 1.0)
+    nn.init.normal_(table.weight, std=std)
+    return table
+
+# %% ../nbs/23_models.ipynb #e2cdaae7
+def occurrence_weights(
+    items: Tensor,  # Item rows, `(n,)`, -1 for none; places of `whole`
+    whole: Tensor,  # All places of the batch, `(B, T)`
+) -> Tensor:  # `(n,)`; over all places of the batch the sum is 1, an item's share is the same for all items
+    "Weights of places, by which a sum over places is a mean over distinct items"
+    order = whole.flatten().sort().values
+
+    def share(i: Tensor) -> Tensor:
+        often = torch.searchsorted(order, i, right=True) - torch.searchsorted(order, i)
+        return (i >= 0) / often.clamp(min=1)
+
+    return share(items) / share(order).sum().clamp(min=1)
 
 # %% ../nbs/23_models.ipynb #84cfe46a
 class IntRR(ItemTokens):
     "Integrated recommendation with a Recursive-Assignment Network (arXiv 2602.20704)"
+
+    has_uids = True
+    many_items = 500_000  # From about here on branch and bound finds the exact best sooner than scores of all items
 
     def __init__(
         self,
@@ -409,10 +532,9 @@ class IntRR(ItemTokens):
         self.ran = RAN(sids, r.dim, r.hidden, r.codeword_std)
         own = nn.ModuleList(Step(r.dim, r.hidden) for _ in self.ran.steps) if r.split else None
         self.item_steps: Sequence[Step] | None = own  # ty: ignore[invalid-assignment]
-        self.sums = ItemSums(self.ran.layout)
-        self.uid = nn.Embedding(sids.n_items, r.uid_dim or r.dim)
+        self.sums = ItemSums(self.ran.layout, sids)
+        self.uid = uid_table(sids.n_items, r)
         self.project = nn.Linear(r.uid_dim, r.dim) if r.uid_dim else None
-        nn.init.normal_(self.uid.weight, std=1.0 if r.uid_dim else r.dim**-0.5)
         self.level_loss = LevelLoss(sids, r.normaliser == "children")
 
     def guidance(
@@ -446,26 +568,50 @@ class IntRR(ItemTokens):
         "Exact scores along each item's ID"
         return item_logits(self.ran, self.sums, states, self.recipe.normaliser)
 
-    def losses(self, sequences: Tensor, times: Tensor | None = None) -> dict[str, Tensor]:
+    def best(
+        self, histories: Tensor, k: int, times: Tensor | None = None, beam: int | None = None
+    ) -> tuple[Tensor, Tensor]:
+        "Exact, by scores of all items or by branch and bound, whichever is faster; or what a beam meets"
+        ran, normaliser = self.ran, self.recipe.normaliser
+        bound = beam is None and self.n_items >= self.many_items and normaliser != "children"
+        found = []
+        for h in self.user_states(histories, times).split(32 if bound else max(1, 2**28 // self.n_items)):
+            if beam is not None:
+                found.append(beam_search(ran.sids, ran_step(ran, h), max(beam, k), k, normaliser))
+            elif bound:
+                found.append(exact_topk(ran, h, k, normaliser))
+            else:
+                found.append(self.item_scores(h).T.topk(k, dim=1))
+        score, rows = (torch.cat(part) for part in zip(*found, strict=True))
+        return score, rows
+
+    def losses(self, sequences: Tensor, times: Tensor | None = None, whole: Tensor | None = None) -> dict[str, Tensor]:
         "$L_{rec}$ at every position, and $\\lambda L_{aln}$ over the distinct items of the batch (paper, section 3.3)"
         x, y = sequences[:, :-1], sequences[:, 1:]
-        items, place = x[x >= 0].unique(return_inverse=True)
+        whole, seen = sequences if whole is None else whole, self.at(x >= 0, x)
+        items, place = (seen.clamp(min=0), None) if self.fixed else seen.unique(return_inverse=True)
         out = self.redistribute(items)
-        h, target = self.states(x, out.token[place], times)[y >= 0], y[y >= 0]
-        parts = {"recommendation": self.recommendation_loss(h, target)}
+        h = self.states(x, out.token if place is None else out.token[place], times)
+        parts = {"recommendation": self.recommendation_loss(self.at(y >= 0, h), self.at(y >= 0, y), n_targets(whole))}
         if self.recipe.alignment and self.recipe.assignment not in ("static", "none"):
-            parts["alignment"] = self.recipe.alignment * level_cross_entropy(out.logits, self.level_loss.codes[items])
+            weight = occurrence_weights(seen, whole[:, :-1])
+            if place is not None:
+                weight = weight.new_zeros(len(items)).index_add(0, place, weight)
+            aln = level_cross_entropy(out.logits, self.level_loss.codes[items], weight)
+            parts["alignment"] = self.recipe.alignment * aln
         return parts
 
     def recommendation_loss(
         self,
         h: Tensor,  # States, `(n, d)`
-        target: Tensor,  # Item rows, `(n,)`
+        target: Tensor,  # Item rows, `(n,)`; -1 where there is none
+        count: Tensor | None = None,  # What the sum is divided by; the number of targets if not told
     ) -> Tensor:  # Nats a target
         "Cross-entropy under the recipe's normaliser; level by level with teacher forcing unless it is `catalogue`"
         if self.recipe.normaliser == "catalogue":
-            return catalogue_cross_entropy(self.item_scores(h), target)
-        return self.level_loss(self.ran.level_logits(h, self.level_loss.codes[target]), target)
+            return catalogue_cross_entropy(self.item_scores(h), target, count)
+        logits = self.ran.level_logits(h, self.level_loss.codes[target.clamp(min=0)])
+        return self.level_loss(logits, target, count)
 
 # %% ../nbs/23_models.ipynb #9f70f0bd
 class CodeTokens(SequenceModel):
@@ -519,12 +665,19 @@ class CodeTokens(SequenceModel):
         "What the beam asks for each level's logits"
 
     @torch.no_grad()
+    def best(
+        self, histories: Tensor, k: int, times: Tensor | None = None, beam: int | None = None
+    ) -> tuple[Tensor, Tensor]:
+        "The best that the beam reaches"
+        x, times = self.recent(histories, times)
+        width = min(max(beam or self.recipe.beam, k), self.n_items)
+        return beam_search(self.sids, self.next_logits(x, times), width, k, self.recipe.normaliser)
+
+    @torch.no_grad()
     def scores(self, histories: Tensor, times: Tensor | None = None) -> Tensor:
         "Log-probabilities of the items that the beam reaches, `(B, N)`; $-\\infty$ for the others"
-        x, times = self.recent(histories, times)
-        width = min(self.recipe.beam, self.n_items)
-        score, rows = beam_search(self.sids, self.next_logits(x, times), width, width, self.recipe.normaliser)
-        out = score.new_full((len(x), self.n_items + 1), -torch.inf)
+        score, rows = self.best(histories, min(self.recipe.beam, self.n_items), times)
+        out = score.new_full((len(score), self.n_items + 1), -torch.inf)
         return out.scatter_(1, rows % (self.n_items + 1), score)[:, :-1]
 
 # %% ../nbs/23_models.ipynb #407d4ed3
@@ -546,19 +699,18 @@ class FlatSID(CodeTokens):
         each, late = times.repeat_interleave(self.sids.levels, 1), self.sids.levels - 1
         return each, torch.cat([each[:, :late], each], 1)[:, : each.shape[1]]
 
-    def losses(self, sequences: Tensor, times: Tensor | None = None) -> dict[str, Tensor]:
+    def losses(self, sequences: Tensor, times: Tensor | None = None, whole: Tensor | None = None) -> dict[str, Tensor]:
         "A cross-entropy a level, at every position"
-        y, levels = sequences[:, 1:], self.sids.levels
+        y, levels, count = sequences[:, 1:], self.sids.levels, n_targets(sequences if whole is None else whole)
         tokens = self.code_tokens(sequences).flatten(1, 2)[:, :-1]
         h = self.backbone(tokens, *(t[:, :-1] for t in self.code_times(times)))[:, levels - 1 :]
-        h = h.unflatten(1, (y.shape[1], levels))[y >= 0]
-        return {"recommendation": self.level_loss(self.level_logits(h), y[y >= 0])}
+        h = self.at(y >= 0, h.unflatten(1, (y.shape[1], levels)))
+        return {"recommendation": self.level_loss(self.level_logits(h), self.at(y >= 0, y), count)}
 
     def next_logits(self, histories: Tensor, times: Tensor | None = None) -> NextLogits:
         "The history once, then a token a beam and level"
         lengths = (histories >= 0).sum(1) * self.sids.levels
-        h, cache = self.backbone.prefill(self.code_tokens(histories).flatten(1, 2), lengths, *self.code_times(times))
-        last = h[torch.arange(len(h), device=h.device), lengths - 1][:, None]
+        last, cache = self.backbone.prefill(self.code_tokens(histories).flatten(1, 2), lengths, *self.code_times(times))
 
         def step(level: int, code: Tensor | None, beam: Tensor | None) -> Tensor:
             nonlocal cache
@@ -579,17 +731,21 @@ class TIGER(CodeTokens):
         self.start = nn.Parameter(torch.randn(r.dim) * r.dim**-0.5)
         self.net = EncoderDecoder(r.dim, r.layers, r.heads, head_dim=r.head_dim, ff=r.ff, dropout=r.dropout)
 
-    def losses(self, sequences: Tensor, times: Tensor | None = None) -> dict[str, Tensor]:
+    def losses(self, sequences: Tensor, times: Tensor | None = None, whole: Tensor | None = None) -> dict[str, Tensor]:
         "A cross-entropy a level, for every prefix of every history, like lengths together; times are not looked at"
+        if self.fixed:
+            raise InputError("TIGER: an example a prefix has no fixed shape; train it with fixed=False")
         row, place = (sequences[:, 1:] >= 0).nonzero(as_tuple=True)
+        count = n_targets(sequences if whole is None else whole)
         parts = [i for i in place.argsort(stable=True).tensor_split(4) if len(i)]
-        losses = [len(i) / len(row) * self.prefix_loss(sequences[row[i]], place[i]) for i in parts]
+        losses = [self.prefix_loss(sequences[row[i]], place[i], count) for i in parts]
         return {"recommendation": torch.stack(losses).sum()}
 
     def prefix_loss(
         self,
         sequences: Tensor,  # Item rows, `(n, T + 1)`
         last: Tensor,  # Where each history ends, `(n,)`; the item behind it is the target
+        count: Tensor,  # What the sum is divided by
     ) -> Tensor:  # Nats a target
         "Cross-entropy of the item behind a prefix"
         place = torch.arange(int(last.max()) + 1, device=last.device)
@@ -597,7 +753,7 @@ class TIGER(CodeTokens):
         target = sequences.gather(1, last[:, None] + 1)[:, 0]
         start = self.start.expand(len(target), 1, -1)
         h = self.net.decode(torch.cat([start, self.code_tokens(target)[:, :-1]], 1), self.memory(history))
-        return self.level_loss(self.level_logits(h), target)
+        return self.level_loss(self.level_logits(h), target, count)
 
     def memory(self, histories: Tensor) -> Cache:
         "The encoded histories"
@@ -614,6 +770,53 @@ class TIGER(CodeTokens):
             return self.heads[level](state)
 
         return step
+
+# %% ../nbs/23_models.ipynb #cb6ffd0b
+class Replay:
+    "The best items for histories of one shape: recorded once and replayed on a GPU, run as always on a CPU"
+
+    def __init__(
+        self,
+        model: SequenceModel,  # Stays as it is: a graph does not see weights that are made anew
+        batch: int,  # Users a request
+        length: int,  # Places of a history; shorter ones are padded with -1
+        k: int = 10,  # Items to recommend
+        beam: int | None = None,  # Width of the beam; as in `topk` if not told
+        precision: str = "fp32",  # `fp32`, or `bf16`: faster on a GPU, scores to about three digits
+    ):
+        self.model, self.k, self.beam, self.bf16, self.graph = model.eval(), k, beam, precision == "bf16", None
+        self.histories = F.pad(torch.zeros(batch, 1, dtype=torch.long), (0, length - 1), value=-1).to(model.device)
+        if model.device.type == "cuda":
+            model.fixed = True
+            self.record()
+
+    def run(self) -> tuple[Tensor, Tensor]:
+        "Answer what stands in `histories`"
+        with torch.no_grad(), torch.autocast(self.histories.device.type, torch.bfloat16, enabled=self.bf16):
+            return self.model.best(self.histories, self.k, beam=self.beam)
+
+    def record(self) -> None:
+        "Run a few times beside, as a recording wants it, then record"
+        here, beside = torch.cuda.current_stream(), torch.cuda.Stream()
+        beside.wait_stream(here)
+        with torch.cuda.stream(beside):
+            for _ in range(3):
+                self.run()
+        here.wait_stream(beside)
+        self.graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(self.graph):
+            self.answer = self.run()
+
+    def __call__(
+        self,
+        histories: Tensor,  # Item rows, `(batch, length)` long, right-padded with -1; not checked
+    ) -> tuple[Tensor, Tensor]:  # Scores and item rows, `(batch, k)` each; overwritten by the next call on a GPU
+        "Answer a request"
+        self.histories.copy_(histories)
+        if self.graph is None:
+            return self.run()
+        self.graph.replay()
+        return self.answer
 
 # %% ../nbs/23_models.ipynb #fb404cab
 MODELS: dict[str, Callable[[SemanticIDs, Recipe], SequenceModel]] = {

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 import torch
@@ -24,33 +24,59 @@ from .core import InputError, load_tensors, save_tensors
 from .data import Dataset
 
 # %% auto #0
-__all__ = ['KEPT', 'COLOURS', 'collision_digits', 'prefix_ids', 'edge_ids', 'check_codes', 'sid_text', 'SemanticIDs',
-           'code_usage', 'tree_shape', 'category_purity', 'neighbour_overlap', 'partners', 'partner_overlap',
-           'category_labels', 'health', 'health_text', 'plot_usage', 'plot_kept', 'health_figure']
+__all__ = ['KEPT', 'COLOURS', 'word_keys', 'collision_digits', 'Branches', 'grow_tree', 'edge_ids', 'check_codes', 'sid_text',
+           'SemanticIDs', 'random_sids', 'code_usage', 'tree_shape', 'category_purity', 'neighbour_overlap', 'partners',
+           'partner_overlap', 'category_labels', 'health', 'health_text', 'plot_usage', 'plot_kept', 'health_figure']
 
-# %% ../nbs/10_sids.ipynb #6f160790
+# %% ../nbs/10_sids.ipynb #8e7be8ad
+def word_keys(
+    codes: Tensor,  # (N, levels) codes
+) -> Tensor:  # (N,) whole numbers in the order of the words, equal for equal words
+    "One number a word, so that sorting words is sorting numbers"
+    key, room = torch.zeros(len(codes), dtype=torch.long, device=codes.device), 1
+    for code in codes.T:
+        size = int(code.max()) + 1
+        if room * size >= 2**63:
+            key, room = torch.unique(key, return_inverse=True)[1], len(codes)
+        key, room = key * size + code, room * size
+    return key
+
+
 def collision_digits(
     codes: Tensor,  # (N, levels) semantic codes
 ) -> Tensor:  # (N,) digit of each item
     "0 for an item alone, 1 to n in ascending item order for n items with the same codes"
-    _, group, size = torch.unique(codes, dim=0, return_inverse=True, return_counts=True)
-    order = group.argsort(stable=True)
-    first = size.cumsum(0) - size
-    digit = torch.empty_like(group)
-    digit[order] = torch.arange(1, len(codes) + 1, device=codes.device) - first[group[order]]
-    return torch.where(size[group] > 1, digit, 0)
+    key, order = word_keys(codes).sort(stable=True)
+    other = F.pad(key[1:] != key[:-1], (1, 1), value=True)  # the word before, or behind the last, is another one
+    place = torch.arange(len(key), device=codes.device)
+    nth = place - place.where(other[:-1], 0).cummax(0).values + 1
+    return torch.empty_like(nth).index_copy_(0, order, nth.masked_fill(other[:-1] & other[1:], 0))
 
-# %% ../nbs/10_sids.ipynb #19f44bf5
-def prefix_ids(
+# %% ../nbs/10_sids.ipynb #f0af26fe
+class Branches(NamedTuple):
+    "The nodes of one depth, in lexicographic order, and where they hang"
+
+    code: Tensor  # (P,) last code of each node
+    first: Tensor  # (Q,) for each node one step up: its first child among the P
+    count: Tensor  # (Q,) and how many children it has
+    most: int  # The largest `count`
+
+
+def grow_tree(
     codes: Tensor,  # (N, L) codes
-    sizes: Sequence[int],  # Number of codes of each level
-) -> Tensor:  # (N, L): column l numbers the prefix of depth l + 1, in lexicographic order
-    "Number the prefixes of each depth from 0"
-    node, columns = torch.zeros_like(codes[:, 0]), []
-    for code, size in zip(codes.T, sizes, strict=True):
-        node = torch.unique(node * size + code, return_inverse=True)[1]
-        columns.append(node)
-    return torch.stack(columns, 1)
+) -> tuple[Tensor, Tensor, list[Branches]]:  # (N,) rows in lexicographic order; (N, L) node of each prefix; L depths
+    "Sort the words once; every node is then a run of rows"
+    order = word_keys(codes).argsort(stable=True)
+    words = codes[order]
+    new = (words[1:] != words[:-1]).cumsum(1) > 0  # the prefix is another one than that of the row before
+    new = F.pad(new, (0, 0, 1, 0), value=True)
+    node = new.cumsum(0) - 1
+    tree: list[Branches] = []
+    for level in range(codes.shape[1]):
+        start = new[:, level].nonzero()[:, 0]
+        count = torch.bincount(node[start, level - 1] if level else torch.zeros_like(start))
+        tree.append(Branches(words[start, level], count.cumsum(0) - count, count, int(count.max())))
+    return order, torch.empty_like(node).index_copy_(0, order, node), tree
 
 # %% ../nbs/10_sids.ipynb #3277e10c
 def edge_ids(
@@ -67,7 +93,7 @@ def check_codes(
     codes: Tensor,  # (N, L) codes, the collision digit included
     sizes: Sequence[int],  # Number of codes of each level
 ) -> None:
-    "Raise `InputError` unless `codes` is an integer table, within `sizes`, of unique rows"
+    "Raise `InputError` unless `codes` is an integer table within `sizes`"
     if codes.ndim != 2 or not codes.numel() or codes.is_floating_point() or len(sizes) != codes.shape[1]:
         raise InputError(
             f"codes {tuple(codes.shape)}, {len(sizes)} sizes: need an integer (items, levels) and a size a level"
@@ -76,10 +102,6 @@ def check_codes(
     if out.any():
         i, level = out.nonzero()[0].tolist()
         raise InputError(f"item row {i}, level {level}: code {codes[i, level]} is not within 0..{sizes[level] - 1}")
-    if len(words := torch.unique(codes, dim=0)) < len(codes):
-        raise InputError(
-            f"{len(codes)} items have only {len(words)} distinct SIDs; use SemanticIDs.from_codes, it adds a digit"
-        )
 
 # %% ../nbs/10_sids.ipynb #eac23f4f
 def sid_text(
@@ -99,6 +121,10 @@ class SemanticIDs:
 
     def __post_init__(self):
         check_codes(self.codes, self.sizes)
+        if (n := self.n_prefixes(self.levels - 1)) < self.n_items:
+            raise InputError(
+                f"{self.n_items} items have only {n} distinct SIDs; use SemanticIDs.from_codes, it adds a digit"
+            )
 
     @classmethod
     def from_codes(
@@ -121,30 +147,34 @@ class SemanticIDs:
         return self.codes.shape[1]
 
     @cached_property
+    def _grown(self) -> tuple[Tensor, Tensor, list[Branches]]:
+        return grow_tree(self.codes)
+
+    @property
+    def leaves(self) -> Tensor:
+        "(N,): item row of each whole SID, in lexicographic order"
+        return self._grown[0]
+
+    @property
     def prefixes(self) -> Tensor:
         "(N, L): number of each item's prefix of depth l + 1"
-        return prefix_ids(self.codes, self.sizes)
+        return self._grown[1]
+
+    def branches(self, level: int) -> Branches:
+        "The prefixes of depth `level` + 1: their last codes, and which of them continue each prefix of depth `level`"
+        return self._grown[2][level]
 
     def n_prefixes(self, level: int) -> int:
         "Number of prefixes of depth `level` + 1"
-        return int(self.prefixes[:, level].max()) + 1
+        return len(self.branches(level).code)
 
     def prefix_code(self, level: int) -> Tensor:
         "Last code of each prefix of depth `level` + 1"
-        out = self.codes.new_empty(self.n_prefixes(level))
-        return out.scatter_(0, self.prefixes[:, level], self.codes[:, level])
+        return self.branches(level).code
 
     def children(self, level: int) -> tuple[Tensor, Tensor]:
         "First child and number of children, among the prefixes of depth `level` + 1, of each prefix of depth `level`"
-        parent = torch.zeros_like(self.codes[:, 0]) if level == 0 else self.prefixes[:, level - 1]
-        of = self.codes.new_empty(self.n_prefixes(level)).scatter_(0, self.prefixes[:, level], parent)
-        count = torch.bincount(of)
-        return count.cumsum(0) - count, count
-
-    @cached_property
-    def leaves(self) -> Tensor:
-        "(N,): item row of each whole SID, in lexicographic order"
-        return self.prefixes[:, -1].argsort()
+        return self.branches(level)[1:3]
 
     @cached_property
     def _edges(self) -> list[tuple[Tensor, Tensor]]:
@@ -169,17 +199,27 @@ class SemanticIDs:
 
     def item(self, sid: Sequence[int]) -> int:
         "The row of the item with this SID; raises `InputError` if there is none"
-        if (row := self._rows.get(tuple(sid))) is None:
+        node, here = 0, torch.zeros(1)
+        for code, branch in zip(sid, self._grown[2], strict=False):
+            first = int(branch.first[node])
+            here = (branch.code[first : first + int(branch.count[node])] == code).nonzero()
+            if not len(here):
+                break
+            node = first + int(here)
+        if not len(here) or len(sid) != self.levels:
             raise InputError(f"{sid_text(sid)}: no item has this SID; use one of the {self.n_items} in the catalogue")
-        return row
-
-    @cached_property
-    def _rows(self) -> dict[tuple[int, ...], int]:
-        return {tuple(sid): i for i, sid in enumerate(self.codes.tolist())}
+        return int(self.leaves[node])
 
     def to(self, device: str | torch.device) -> SemanticIDs:
-        "The same SIDs on another device"
-        return SemanticIDs(self.codes.to(device), self.sizes, self.meta)
+        "The same SIDs on another device; the copy is made once and kept"
+        if (key := str(device)) not in self._copies:
+            codes = self.codes.to(device)
+            self._copies[key] = self if codes is self.codes else SemanticIDs(codes, self.sizes, self.meta)
+        return self._copies[key]
+
+    @cached_property
+    def _copies(self) -> dict[str, SemanticIDs]:
+        return {}
 
     def save(self, path: str | Path) -> None:
         "Write one safetensors file, whole or not at all"
@@ -195,6 +235,24 @@ class SemanticIDs:
 
     def __repr__(self) -> str:
         return f"SemanticIDs({self.n_items} items, {self.levels} levels, sizes {'×'.join(map(str, self.sizes))})"
+
+# %% ../nbs/10_sids.ipynb #bf23a86e
+def random_sids(
+    n_items: int,  # Size of the catalogue
+    levels: int = 3,  # Semantic levels; the collision digit comes on top
+    size: int = 256,  # Codes of a level
+    seed: int = 0,
+    spread: float = 1.5,  # Standard deviation of a code's log-popularity after the code before it; 0.6 at the first
+) -> SemanticIDs:
+    "SIDs of a catalogue that does not exist: a random Markov chain over the levels, and the digit"
+    g, codes = torch.Generator().manual_seed(seed), [torch.zeros(n_items, dtype=torch.long)]
+    for level in range(levels):
+        noise = torch.randn(size, size, generator=g, dtype=torch.float64)
+        weight = (noise * (spread if level else min(0.6, spread))).exp()
+        bounds = weight.cumsum(1) / weight.sum(1, keepdim=True) + torch.arange(size)[:, None]
+        draw = torch.rand(n_items, generator=g, dtype=torch.float64) + codes[-1]
+        codes.append((torch.searchsorted(bounds.flatten(), draw) - size * codes[-1]).clamp_(0, size - 1))
+    return SemanticIDs.from_codes(torch.stack(codes[1:], 1), (size,) * levels, dataset="random", seed=seed)
 
 # %% ../nbs/10_sids.ipynb #d2265aaf
 def code_usage(
