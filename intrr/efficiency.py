@@ -44,7 +44,7 @@ from intrr.core import (
 from .data import Dataset
 from .evaluation import load_records, select
 from .experiments import load_model, size_recipe, span
-from .models import MODELS, TIGER, FlatSID, IntRR, SequenceModel, build_model
+from .models import MODELS, TIGER, FlatSID, IntRR, Replay, SequenceModel, build_model
 from .sids import SemanticIDs, random_sids
 from .synthetic import open_dataset
 from .training import Stepper, epoch_batches, make_stepper
@@ -53,10 +53,10 @@ from .training import Stepper, epoch_batches, make_stepper
 __all__ = ['PRODUCTS', 'SPREAD', 'WIDTHS', 'LENGTHS', 'CATALOGUES', 'PLANS', 'synchronise', 'seconds_of', 'repeats', 'time_calls',
            'spread', 'product_ceiling', 'copy_ceiling', 'resident', 'peak_memory', 'count_flop', 'product_time',
            'Bench', 'Source', 'made_up', 'logit_spread', 'spread_logits', 'bench_model', 'count_tokens', 'even',
-           'warm_up', 'measure_steps', 'measure_training', 'shape_of', 'ask', 'measure_requests', 'ask_all',
-           'best_batch', 'measure_users', 'measure_inference', 'ceiling_rows', 'train_rows', 'infer_rows', 'plan',
-           'device_slug', 'machine_folder', 'measure', 'measure_group', 'kept_bench', 'seconds_left', 'run_group',
-           'run_benches', 'machine_records', 'save_change', 'changes', 'efficiency_frame', 'bench_table']
+           'warm_up', 'measure_steps', 'measure_training', 'shape_of', 'ask', 'choose_engine', 'measure_requests',
+           'ask_all', 'best_batch', 'measure_users', 'measure_inference', 'ceiling_rows', 'train_rows', 'infer_rows',
+           'plan', 'device_slug', 'machine_folder', 'measure', 'measure_group', 'kept_bench', 'seconds_left',
+           'run_group', 'run_benches', 'machine_records', 'save_change', 'changes', 'efficiency_frame', 'bench_table']
 
 # %% ../nbs/33_efficiency.ipynb #6253ec60
 def synchronise(device: torch.device) -> None:
@@ -467,13 +467,21 @@ def ask(
     k: int,  # Items recommended
     engine: str,  # `exact`, `full`, `bound` or `beamW`
 ) -> Tensor:  # Item rows on the host, `(B, k)`
-    "Recommend in a given way; raises `InputError` for an unknown one"
+    "Recommend in a given way"
+    return net.topk(histories, k, beam=choose_engine(net, engine))[1].cpu()
+
+
+def choose_engine(
+    net: SequenceModel,
+    engine: str,  # `exact`, `full`, `bound` or `beamW`
+) -> int | None:  # The width of the beam, or none
+    "Make a model recommend in a given way; raises `InputError` for an unknown one"
     if not (found := re.fullmatch(r"exact|full|bound|beam(\d+)", engine)):
         raise InputError(f"engine '{engine}': unknown; give exact, full, bound, or beam and its width, such as beam50")
     vars(net).pop("many_items", None)
     if engine in ("full", "bound"):
         vars(net)["many_items"] = 0 if engine == "bound" else net.n_items + 1
-    return net.topk(histories, k, beam=int(found[1]) if found[1] else None)[1].cpu()
+    return int(found[1]) if found[1] else None
 
 # %% ../nbs/33_efficiency.ipynb #744e602f
 def measure_requests(
@@ -485,7 +493,8 @@ def measure_requests(
     net.max_len = bench.length
     g = torch.Generator().manual_seed(0)
     histories = torch.randint(net.n_items, (64, 1, bench.length), generator=g)
-    call = lambda i: ask(net, histories[i % 64], bench.k, bench.engine or "exact")  # noqa: E731
+    request = Replay(net, 1, bench.length, bench.k, choose_engine(net, bench.engine or "exact"))
+    call = lambda i: request(histories[i % 64])[1].cpu()  # noqa: E731
     with peak_memory(net.device) as memory:
         took = time_calls(call, net.device, repeats(call, net.device, budget))
     work = count_flop(partial(call, 0))

@@ -520,7 +520,7 @@ class IntRR(ItemTokens):
     "Integrated recommendation with a Recursive-Assignment Network (arXiv 2602.20704)"
 
     has_uids = True
-    many_items = 500_000  # From about here on branch and bound finds the exact best sooner than scores of all items
+    many_items = 200_000  # From about here on branch and bound finds the exact best sooner than scores of all items
 
     def __init__(
         self,
@@ -568,13 +568,16 @@ class IntRR(ItemTokens):
         "Exact scores along each item's ID"
         return item_logits(self.ran, self.sums, states, self.recipe.normaliser)
 
+    @property
+    def bounded(self) -> bool:
+        "Whether the exact best are found by branch and bound"
+        return self.n_items >= self.many_items and self.recipe.normaliser != "children"
+
     def best(
         self, histories: Tensor, k: int, times: Tensor | None = None, beam: int | None = None
     ) -> tuple[Tensor, Tensor]:
         "Exact, by scores of all items or by branch and bound, whichever is faster; or what a beam meets"
-        ran, normaliser = self.ran, self.recipe.normaliser
-        bound = beam is None and self.n_items >= self.many_items and normaliser != "children"
-        found = []
+        ran, normaliser, bound, found = self.ran, self.recipe.normaliser, beam is None and self.bounded, []
         for h in self.user_states(histories, times).split(32 if bound else max(1, 2**28 // self.n_items)):
             if beam is not None:
                 found.append(beam_search(ran.sids, ran_step(ran, h), max(beam, k), k, normaliser))
@@ -777,7 +780,7 @@ class Replay:
 
     def __init__(
         self,
-        model: SequenceModel,  # Stays as it is: a graph does not see weights that are made anew
+        model: SequenceModel,  # Not to be trained on: a graph does not see weights that are made anew
         batch: int,  # Users a request
         length: int,  # Places of a history; shorter ones are padded with -1
         k: int = 10,  # Items to recommend
@@ -786,7 +789,8 @@ class Replay:
     ):
         self.model, self.k, self.beam, self.bf16, self.graph = model.eval(), k, beam, precision == "bf16", None
         self.histories = F.pad(torch.zeros(batch, 1, dtype=torch.long), (0, length - 1), value=-1).to(model.device)
-        if model.device.type == "cuda":
+        searches = beam is None and getattr(model, "bounded", False)  # in as many steps as it needs: not to be recorded
+        if model.device.type == "cuda" and not searches:
             model.fixed = True
             self.record()
 
