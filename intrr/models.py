@@ -21,10 +21,10 @@ from .ran import RAN, Redistribution, Step
 from .sids import SemanticIDs
 
 # %% auto #0
-__all__ = ['ASSIGNMENTS', 'MODELS', 'Recommender', 'check_histories', 'drop_items', 'Recipe', 'catalogue_cross_entropy',
-           'SequenceModel', 'n_targets', 'make_backbone', 'ItemTokens', 'last_items', 'SASRec', 'level_cross_entropy',
-           'LevelLoss', 'HashedEmbedding', 'uid_table', 'occurrence_weights', 'IntRR', 'CodeTokens', 'FlatSID', 'TIGER',
-           'Replay', 'build_model']
+__all__ = ['ASSIGNMENTS', 'MODELS', 'Recommender', 'check_histories', 'check_beam', 'drop_items', 'Recipe',
+           'catalogue_cross_entropy', 'SequenceModel', 'n_targets', 'make_backbone', 'ItemTokens', 'last_items',
+           'SASRec', 'level_cross_entropy', 'LevelLoss', 'HashedEmbedding', 'uid_table', 'occurrence_weights', 'IntRR',
+           'CodeTokens', 'FlatSID', 'TIGER', 'Replay', 'build_model']
 
 # %% ../nbs/23_models.ipynb #0609e4fa
 class Recommender:
@@ -71,8 +71,7 @@ class Recommender:
             )
         if not 1 <= k <= self.n_items:
             raise InputError(f"k = {k}: the catalogue has {self.n_items} items; ask for 1 to {self.n_items}")
-        if beam is not None and beam < k:
-            raise InputError(f"k = {k}, beam width = {beam}: the width must be at least k")
+        check_beam(k, beam)
         if exclude is None:
             return self.best(histories, k, times, beam)
         return drop_items(*self.best(histories, min(k + exclude.shape[1], self.n_items), times, beam), exclude, k)
@@ -88,6 +87,15 @@ def check_histories(
     if int(histories.max()) >= n_items or int(histories.min()) < -1:
         bad = histories[(histories >= n_items) | (histories < -1)][0]
         raise InputError(f"history: no item {int(bad)}; item rows go from 0 to {n_items - 1}")
+
+
+def check_beam(
+    k: int,  # Items to recommend
+    beam: int | None,  # Width of the beam, if there is one
+) -> None:
+    "Raise `InputError` for a beam that is too narrow"
+    if beam is not None and beam < k:
+        raise InputError(f"k = {k}, beam width = {beam}: the width must be at least k")
 
 
 def drop_items(
@@ -787,6 +795,7 @@ class Replay:
         beam: int | None = None,  # Width of the beam; as in `topk` if not told
         precision: str = "fp32",  # `fp32`, or `bf16`: faster on a GPU, scores to about three digits
     ):
+        check_beam(k, beam)
         self.model, self.k, self.beam, self.bf16, self.graph = model.eval(), k, beam, precision == "bf16", None
         self.histories = F.pad(torch.zeros(batch, 1, dtype=torch.long), (0, length - 1), value=-1).to(model.device)
         searches = beam is None and getattr(model, "bounded", False)  # in as many steps as it needs: not to be recorded
