@@ -145,7 +145,7 @@ def only(
     row = torch.arange(len(values), device=values.device)
     return values[row, place][:, None] if values.ndim == 3 else values[row, :, place][:, :, None]
 
-
+# %% ../nbs/20_backbones.ipynb #10d6b512
 class Backbone(nn.Module):
     "A stack of causal blocks; subclasses make `blocks` and `norm`, and say what a logit weighs"
 

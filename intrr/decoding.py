@@ -37,7 +37,7 @@ class _BagSum(torch.autograd.Function):
         items, bounds = ctx.saved_tensors
         return F.embedding_bag(items, grads[0].contiguous(), bounds, mode="sum"), None, None, None
 
-
+# %% ../nbs/22_decoding.ipynb #aa4c7346
 class ItemSums(nn.Module):
     "Sums the rows of `RAN.edge_logits` along each item's path"
 
@@ -79,7 +79,7 @@ class ItemSums(nn.Module):
         flat = torch.cat([s.flatten(1) for s in logits], 1)
         return flat[:, self.cells].sum(2, dtype=torch.promote_types(flat.dtype, torch.float32)).T
 
-
+# %% ../nbs/22_decoding.ipynb #f7132500
 def pair_cells(
     sids: SemanticIDs,
 ) -> Tensor:  # `(N, L)`
@@ -120,7 +120,7 @@ def _over_children(sids: SemanticIDs, paths: Tensor, edges: Tensor) -> Tensor:
         total = (total - mass.log() - top)[parent] + logit
     return total[sids.prefixes[:, -1]]
 
-
+# %% ../nbs/22_decoding.ipynb #041e56b5
 def item_logits(
     ran: RAN,
     sums: ItemSums,  # Of the same IDs as `ran`
@@ -191,7 +191,7 @@ def beam_search(
     short = max(0, k - rows.shape[1])
     return F.pad(score, (0, short), value=-torch.inf)[:, :k], F.pad(rows, (0, short), value=-1)[:, :k]
 
-
+# %% ../nbs/22_decoding.ipynb #a98ab8a6
 def ran_step(
     ran: RAN,
     h: Tensor,  # States of users, `(n, d)`
@@ -216,7 +216,7 @@ def look_ahead(
         ahead.insert(0, (s + ahead[0][:, None]).masked_fill(~edge, -torch.inf).amax(2))
     return ahead
 
-
+# %% ../nbs/22_decoding.ipynb #d81c995f
 def _promising(sids: SemanticIDs, logits: Sequence[Tensor], ahead: Sequence[Tensor], least: Tensor) -> list[Tensor]:
     "User, row and score of every item whose prefixes all have a bound of at least `least`, `(n,)`"
     user, sids = torch.arange(len(least), device=least.device), sids.to(least.device)
@@ -232,7 +232,7 @@ def _promising(sids: SemanticIDs, logits: Sequence[Tensor], ahead: Sequence[Tens
         user, node, code, score = at[0][keep], child[keep], at[2][keep], total[keep]
     return [user, sids.leaves[node], score]
 
-
+# %% ../nbs/22_decoding.ipynb #33c4136e
 @torch.no_grad()
 def exact_topk(
     ran: RAN,

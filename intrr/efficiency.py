@@ -298,7 +298,7 @@ class Source:
         "Whether the run folder holds such a trained model"
         return bool(self.run) and (Path(self.run or "") / f"{model}.safetensors").exists()
 
-
+# %% ../nbs/33_efficiency.ipynb #34833a47
 def made_up(
     n_items: int,
     n_users: int = 22_363,
@@ -786,7 +786,7 @@ def _forecast(bar: tqdm, left: Sequence[Bench], folder: Path) -> None:
         bar.set_description(left[0].name, refresh=False)
         bar.set_postfix_str(f"about {span(seconds)} left" if seconds else "")
 
-
+# %% ../nbs/33_efficiency.ipynb #28ea2576
 def machine_records(
     folder: str | Path,
 ) -> list[dict[str, Any]]:
@@ -797,20 +797,21 @@ def machine_records(
 def save_change(
     name: str,  # Short, and the file name of the record
     what: str,  # What was changed, in plain words
-    expected: float,  # Gain that was expected, as a factor
+    expected: float | None,  # Gain that was expected before it was measured, as a factor; none if nobody said
     before: float,
     after: float,
     unit: str,  # Such as `ms a request` or `targets/s`; a rate ends in `/s`, and only of rates more is better
     device: str | torch.device = "cpu",
     threads: int = 1,  # Of the CPU
     results: str | Path = "nbs/results",
+    since: str | None = None,  # The commit that `before` was measured on, where it is not this code
 ) -> Path:
     "Write down what a change of the code gave; raises `InputError` unless the numbers are above 0"
-    if min(expected, before, after) <= 0:
+    if min(1.0 if expected is None else expected, before, after) <= 0:
         raise InputError(f"change '{name}': expected, before and after must be above 0")
     measured = after / before if unit.endswith("/s") else before / after
     head = {"kind": "efficiency", "name": name, "dataset": None, "model": None, "task": "change", "what": what}
-    found = {"expected": expected, "before": before, "after": after, "unit": unit, "measured": measured}
+    found = {"expected": expected, "before": before, "after": after, "unit": unit, "measured": measured, "since": since}
     where = environment(device) | {"threads": threads}
     path = machine_folder(torch.device(device), threads, results) / "changes" / f"{name}.json"
     save_json(head | found | {"environment": where}, path)
@@ -819,10 +820,10 @@ def save_change(
 
 def changes(
     results: str | Path = "nbs/results",
-) -> pd.DataFrame:  # By machine: `what`, `expected`, `measured`, `before`, `after`, `unit`
+) -> pd.DataFrame:  # By machine: `what`, `expected`, `measured`, `before`, `after`, `unit`, `since`
     "What each optimisation gave, the most useful first"
     found = select(load_records(Path(results) / "efficiency", "efficiency"), task="change")
-    columns = ["machine", "what", "expected", "measured", "before", "after", "unit"]
+    columns = ["machine", "what", "expected", "measured", "before", "after", "unit", "since"]
     rows = [{**r, "machine": device_slug(r["environment"])} for r in found]
     return pd.DataFrame(rows, columns=columns).sort_values(["machine", "measured"], ascending=[True, False])
 

@@ -438,7 +438,7 @@ def level_cross_entropy(
     rows = [F.cross_entropy(s, codes[:, level], reduction="none") for level, s in enumerate(logits)]
     return (torch.stack(rows) * weight).sum()
 
-
+# %% ../nbs/23_models.ipynb #107c2e7f
 class LevelLoss(nn.Module):
     "Cross-entropy of the targets' codes, over all codes of a level or over the valid children"
 

@@ -110,7 +110,7 @@ def _hidden(level: int, codes: slice, guide: Tensor, code: Tensor) -> Iterator[t
     for i in range(0, n, m):
         yield slice(i, i + m), (guide[level, :, i : i + m] + code[codes, :, None]).relu_()
 
-
+# %% ../nbs/21_ran.ipynb #cd8c4f68
 class _EdgeProducts(torch.autograd.Function):
     "`first`, and below it `rows @ relu(code + guide) + bias`, with each block's own codes and rows"
 

@@ -24,10 +24,9 @@ from .data import Dataset, Split
 from .models import TIGER, Recipe, Recommender, SequenceModel
 
 # %% auto #0
-__all__ = ['windows', 'length_batches', 'length_borders', 'shape_batches', 'Processes', 'sum_rows', 'changed', 'RowAdam',
-           'make_optimizer', 'set_rate', 'collect_gradients', 'clip_gradients', 'train_step', 'Recorder', 'Stepper',
-           'validation_recall', 'Progress', 'save_checkpoint', 'load_checkpoint', 'load_weights', 'make_stepper',
-           'epoch_batches', 'fit']
+__all__ = ['windows', 'length_batches', 'length_borders', 'shape_batches', 'Processes', 'sum_rows', 'RowAdam', 'make_optimizer',
+           'set_rate', 'collect_gradients', 'clip_gradients', 'train_step', 'Recorder', 'Stepper', 'validation_recall',
+           'Progress', 'save_checkpoint', 'load_checkpoint', 'load_weights', 'make_stepper', 'epoch_batches', 'fit']
 
 # %% ../nbs/30_training.ipynb #26bdee0f
 def windows(
@@ -151,12 +150,7 @@ def sum_rows(
     rows = torch.zeros_like(rows).scatter_(0, place, rows)
     return torch.sparse_coo_tensor(rows[None], values, shape, check_invariants=False)
 
-
-def changed(optimizer: torch.optim.Optimizer) -> None:
-    "Tell autograd that parameters have changed, as fused and replayed updates do not; what is kept is then renewed"
-    torch.autograd.graph.increment_version([p for group in optimizer.param_groups for p in group["params"]])
-
-
+# %% ../nbs/30_training.ipynb #542f3393
 class RowAdam(torch.optim.Adam):
     "Adam, decoupled or not; row-wise Adagrad for what has a sparse gradient, in which each row stands once"
 
@@ -168,9 +162,7 @@ class RowAdam(torch.optim.Adam):
                 if p.grad is not None and p.grad.is_sparse:
                     self.step_rows(p, p.grad, group["lr"], group["weight_decay"])
                     p.grad = None
-        out = super().step(closure)
-        changed(self)
-        return out
+        return super().step(closure)
 
     def step_rows(
         self,
@@ -344,7 +336,6 @@ class Stepper:
         "Take a step"
         set_rate(self.optimizer, rate)
         (self.recorder or self.work)(rows, columns)
-        changed(self.optimizer)  # A replay does not say so
 
     def sums(self) -> dict[str, float]:
         "The sums since the last call, over all processes"
