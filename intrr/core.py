@@ -243,6 +243,8 @@ class Kept(torch.nn.Module):
         "The kept value, or a new one if a weight was changed, moved or is read in another precision"
         if module.training or torch.is_grad_enabled():
             return make()
+        if torch.compiler.is_compiling() and self.value is not None:  # the weights are constants then
+            return self.value
         weights = list(module.parameters())
         state = [(p.data_ptr(), p._version) for p in weights], torch.is_autocast_enabled(weights[0].device.type)
         if state != self.state:

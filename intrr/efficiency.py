@@ -55,8 +55,9 @@ __all__ = ['PRODUCTS', 'SPREAD', 'WIDTHS', 'LENGTHS', 'CATALOGUES', 'PLANS', 'sy
            'Bench', 'Source', 'made_up', 'logit_spread', 'spread_logits', 'bench_model', 'count_tokens', 'even',
            'warm_up', 'measure_steps', 'measure_training', 'shape_of', 'ask', 'choose_engine', 'measure_requests',
            'ask_all', 'best_batch', 'measure_users', 'measure_inference', 'ceiling_rows', 'train_rows', 'infer_rows',
-           'plan', 'device_slug', 'machine_folder', 'measure', 'measure_group', 'kept_bench', 'seconds_left',
-           'run_group', 'run_benches', 'machine_records', 'save_change', 'changes', 'efficiency_frame', 'bench_table']
+           'compiled_rows', 'plan', 'device_slug', 'machine_folder', 'measure', 'measure_group', 'kept_bench',
+           'seconds_left', 'run_group', 'run_benches', 'machine_records', 'save_change', 'changes', 'efficiency_frame',
+           'bench_table']
 
 # %% ../nbs/33_efficiency.ipynb #6253ec60
 def synchronise(device: torch.device) -> None:
@@ -243,6 +244,7 @@ class Bench:
     users: bool = False  # All test users at the best batch; else one request after another
     precision: str = "auto"  # Of training steps, or of a product: `fp32` or `bf16`
     fixed: bool | None = None  # Training batches of few shapes, on a GPU recorded ones; if not told, there alone
+    compiled: bool = False  # Requests one by one, on a CPU
 
     @property
     def name(self) -> str:
@@ -253,14 +255,14 @@ class Bench:
         parts = [self.task, self.model, self.backbone, self.size, self.normaliser, items]
         if self.task == "infer":
             parts += ["users" if self.users else f"n{self.length}", self.engine, f"top{self.k}"]
-        fixed = {None: None, True: "fixed", False: "eager"}[self.fixed]
-        return "-".join(filter(None, [*parts, self.precision.replace("auto", ""), fixed]))
+        how = ["compiled" * self.compiled, {None: "", True: "fixed", False: "eager"}[self.fixed]]
+        return "-".join(filter(None, [*parts, self.precision.replace("auto", ""), *how]))
 
     @property
     def net(self) -> tuple[Any, ...]:
         "Rows that have this in common share a model, and a process"
         own = (self.model, self.backbone, self.size, self.normaliser, self.n_items)
-        return (self.task, *own, self.name if self.task == "train" else "")
+        return (self.task, *own, self.name if self.task == "train" or self.compiled else "")
 
 # %% ../nbs/33_efficiency.ipynb #a9fba36a
 @dataclass(frozen=True)
@@ -493,13 +495,22 @@ def measure_requests(
     net.max_len = bench.length
     g = torch.Generator().manual_seed(0)
     histories = torch.randint(net.n_items, (64, 1, bench.length), generator=g)
-    request = Replay(net, 1, bench.length, bench.k, choose_engine(net, bench.engine or "exact"))
+    beam, start = choose_engine(net, bench.engine or "exact"), time.perf_counter()
+    request = Replay(net, 1, bench.length, bench.k, beam, compiled=bench.compiled)
+    ready = time.perf_counter() - start
     call = lambda i: request(histories[i % 64])[1].cpu()  # noqa: E731
     with peak_memory(net.device) as memory:
         took = time_calls(call, net.device, repeats(call, net.device, budget))
-    work = count_flop(partial(call, 0))
+    work = count_flop(request.run)
     rates = {"users_per_second": 1 / float(took.mean()), "flop_per_second": work / float(took.mean())}
-    return {"seconds": spread(took), "batch": 1, **rates, "flop_per_user": work, "memory": memory}
+    return {
+        "seconds": spread(took),
+        "ready_seconds": ready,
+        "batch": 1,
+        **rates,
+        "flop_per_user": work,
+        "memory": memory,
+    }
 
 # %% ../nbs/33_efficiency.ipynb #6fc7982d
 def ask_all(
@@ -602,24 +613,30 @@ def train_rows(size: str, gpu: bool = False) -> list[Bench]:
 # %% ../nbs/33_efficiency.ipynb #0f468822
 def infer_rows(size: str, trained: bool = False) -> list[Bench]:
     "Requests"
-    beams = [f"beam{w}" for w in WIDTHS]
-    rows = [Bench("infer", "intrr", size=size, length=n, engine=e) for n in LENGTHS for e in beams]
-    rows += [
-        Bench("infer", "intrr", size=size, length=n, engine=e, k=50)
-        for n in LENGTHS
-        for e in ("exact", "full", "bound")
-    ]
-    rows += [Bench("infer", "flat", size=size, length=n, engine=e) for n in LENGTHS for e in beams]
-    rows += [Bench("infer", "sasrec", size=size, length=32, engine="full", k=50)]
-    rows += [Bench("infer", "tiger", size=size, length=32, engine=e) for e in ("beam10", "beam50")]
-    rows += [Bench("infer", "intrr", "hstu", size, length=32, engine="exact", k=50)]
-    rows += [Bench("infer", "flat", "hstu", size, length=32, engine="beam50")]
-    ways: list[dict[str, Any]] = [{"engine": e, "k": 50} for e in ("exact", "full", "bound")] + [{"engine": "beam50"}]
-    rows += [Bench("infer", "intrr", size=size, length=32, n_items=n, **way) for n in CATALOGUES for way in ways]
+    ask = partial(Bench, "infer", size=size)
+    beams, exact = [f"beam{w}" for w in WIDTHS], ("exact", "full", "bound")
+    rows = [ask("intrr", length=n, engine=e) for n in LENGTHS for e in beams]
+    rows += [ask("intrr", length=n, engine=e, k=50) for n in LENGTHS for e in exact]
+    rows += [ask("flat", length=n, engine=e) for n in LENGTHS for e in beams]
+    rows += [ask("sasrec", length=32, engine="full", k=50)]
+    rows += [ask("tiger", length=32, engine=e) for e in ("beam10", "beam50")]
+    rows += [ask("intrr", "hstu", length=32, engine="exact", k=50), ask("flat", "hstu", length=32, engine="beam50")]
+    ways: list[dict[str, Any]] = [{"engine": e, "k": 50} for e in exact] + [{"engine": "beam50"}]
+    rows += [ask("intrr", length=32, n_items=n, **way) for n in CATALOGUES for way in ways]
     everyone = [("intrr", "exact"), ("sasrec", "full"), ("flat", "beam10"), ("flat", "beam50")]
-    rows += [Bench("infer", m, size=size, engine=e, users=True) for m, e in everyone]
-    own = [Bench("infer", "intrr", size="trained", length=32, **way) for way in ways if way["engine"] != "bound"]
-    return rows + [*own, Bench("infer", "intrr", size="trained", engine="exact", users=True)] * trained
+    rows += [ask(m, engine=e, users=True) for m, e in everyone]
+    own = partial(Bench, "infer", "intrr", size="trained")
+    mine = [own(length=32, **way) for way in ways if way["engine"] != "bound"]
+    return rows + [*mine, own(engine="exact", users=True)] * trained
+
+
+def compiled_rows(size: str, trained: bool = False) -> list[Bench]:
+    "Requests that a CPU answers compiled"
+    ask = partial(Bench, "infer", size=size, compiled=True)
+    rows = [ask("intrr", length=n, engine="exact", k=50) for n in LENGTHS]
+    rows += [ask(model, length=32, engine="beam50") for model in ("intrr", "flat")]
+    rows += [ask("sasrec", length=32, engine="full", k=50)]
+    return rows + [replace(rows[1], size="trained")] * trained
 
 # %% ../nbs/33_efficiency.ipynb #7815ea8f
 PLANS = ("train", "infer", "all")
@@ -630,7 +647,7 @@ def plan(
     size: str = "paper",  # A name in `SIZES`
     only: Sequence[str] = (),  # Keep the rows whose name holds one of these
     trained: bool = False,  # Whether there is a run folder with a trained IntRR
-    gpu: bool = False,  # Also rows without what makes a GPU fast
+    gpu: bool = False,  # Also rows without what makes a GPU fast, and no compiled ones
 ) -> list[Bench]:  # Rows that share a model stand together
     "What to measure; raises `InputError` for an unknown name, or if nothing is left"
     if what not in PLANS:
@@ -639,6 +656,7 @@ def plan(
     rows = ceiling_rows()
     rows += train_rows(size, gpu) if what != "infer" else []
     rows += infer_rows(size, trained) if what != "train" else []
+    rows += compiled_rows(size, trained) if what != "train" and not gpu else []
     found = [row for row in rows if not only or any(part in row.name for part in only)]
     if not found:
         raise InputError(f"bench {what}: no row's name holds {' or '.join(only)}; such as {rows[-1].name}")
