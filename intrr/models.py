@@ -854,7 +854,8 @@ class Replay:
         "Answer a request"
         self.histories.copy_(histories)
         if self.graph is None:
-            return self.call()
+            with torch.no_grad():  # as when it was compiled, or it would be once more
+                return self.call()
         self.graph.replay()
         return self.answer
 
