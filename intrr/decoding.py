@@ -104,18 +104,18 @@ def _over_codes(ran: RAN, h: Tensor, total: Tensor) -> Tensor:
     return total
 
 
-def _over_children(sids: SemanticIDs, paths: Tensor, edges: Tensor) -> Tensor:
+def _over_children(sids: SemanticIDs, rows: Tensor, logits: Tensor) -> Tensor:
     "Walk down the tree, adding the log-softmax over each prefix's children; children of a prefix are neighbours"
-    n, total, sids = edges.shape[1], edges.new_zeros(1, edges.shape[1]), sids.to(edges.device)
+    n, total, sids = logits.shape[1], logits.new_zeros(1, logits.shape[1]), sids.to(logits.device)
     for level in range(sids.levels):
-        node = sids.prefixes[:, level]
-        logit = edges[torch.empty_like(node[: sids.n_prefixes(level)]).scatter_(0, node, paths[:, level].long())]
+        node, size = sids.prefixes[:, level], sids.n_prefixes(level)
+        logit = logits[torch.empty_like(node[:size]).scatter_(0, node, rows[:, level].long())]
         first, count = sids.children(level)
-        parent = torch.repeat_interleave(count)
+        parent = torch.repeat_interleave(count, output_size=size)
         at = parent[:, None].expand(-1, n)
         top = logit.new_full((len(total), n), -torch.inf).scatter_reduce(0, at, logit, "amax").detach()
         mass = F.embedding_bag(
-            torch.arange(len(logit), device=edges.device), (logit - top[parent]).exp(), first, mode="sum"
+            torch.arange(len(logit), device=logits.device), (logit - top[parent]).exp(), first, mode="sum"
         )
         total = (total - mass.log() - top)[parent] + logit
     return total[sids.prefixes[:, -1]]
@@ -130,8 +130,10 @@ def item_logits(
     "The score of every item, exactly: no beam, no invalid ID (paper equations 3 to 6, as a Markov chain over levels)"
     if normaliser not in NORMALISERS:
         raise InputError(f"no normaliser '{normaliser}'; known: {', '.join(NORMALISERS)}")
-    if len(h) <= FEW and normaliser != "children" and not torch.is_grad_enabled():
+    if len(h) <= FEW and not torch.is_grad_enabled():
         logits = ran.pair_logits(h)
+        if normaliser == "children":
+            return _over_children(ran.sids, sums.cells, torch.cat([s.flatten(1) for s in logits], 1).T)
         return sums.from_pairs(logits if normaliser == "catalogue" else [s.log_softmax(-1) for s in logits])
     edges = ran.edge_logits(h)
     if normaliser == "children":
