@@ -27,10 +27,12 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
+from torch.utils._pytree import tree_map
 
 # %% auto #0
 __all__ = ['InputError', 'seed_everything', 'pick_device', 'first_process', 'keep_freed_memory', 'atomic_path', 'plain',
-           'save_json', 'load_json', 'save_tensors', 'load_tensors', 'environment', 'fingerprint', 'stopwatch', 'Kept']
+           'save_json', 'load_json', 'save_tensors', 'load_tensors', 'environment', 'fingerprint', 'stopwatch',
+           'constant', 'Kept']
 
 # %% ../nbs/00_core.ipynb #41a5ffb8
 class InputError(ValueError):
@@ -227,13 +229,19 @@ def stopwatch() -> Generator[dict[str, float]]:  # A mapping whose "seconds" is 
             torch.cuda.synchronize()
         out["seconds"] = time.perf_counter() - start
 
-# %% ../nbs/00_core.ipynb #e38716f2
+# %% ../nbs/00_core.ipynb #f7a230eb
+def constant(part: Any) -> Any:
+    "A tensor of floating-point numbers as a weight, which a compiler may take for constant; all else as it is"
+    floating = isinstance(part, Tensor) and part.is_floating_point()
+    return torch.nn.Parameter(part, requires_grad=False) if floating else part
+
+
 class Kept(torch.nn.Module):
     "A part of a module: a value that is made from its weights, and kept while they stay as they are"
 
     def __init__(self):
         super().__init__()
-        self.state, self.value = None, None
+        self.state, self.value = None, ()  # in a tuple, or the module would own a tensor
 
     def get(
         self,
@@ -243,15 +251,15 @@ class Kept(torch.nn.Module):
         "The kept value, or a new one if a weight was changed, moved or is read in another precision"
         if module.training or torch.is_grad_enabled():
             return make()
-        if torch.compiler.is_compiling() and self.value is not None:  # the weights are constants then
-            return self.value
+        if torch.compiler.is_compiling() and self.value:  # the weights are constants then
+            return self.value[0]
         weights = list(module.parameters())
         state = [(p.data_ptr(), p._version) for p in weights], torch.is_autocast_enabled(weights[0].device.type)
         if state != self.state:
-            self.state, self.value = state, make()
-        return self.value
+            self.state, self.value = state, (tree_map(constant, make()),)
+        return self.value[0]
 
     def train(self, mode: bool = True) -> Kept:
         "Forget, whenever the whole is switched to training or back: fused optimisers leave no trace on the weights"
-        self.state, self.value = None, None
+        self.state, self.value = None, ()
         return super().train(mode)
