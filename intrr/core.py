@@ -241,7 +241,8 @@ class Kept(torch.nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.state, self.value = None, ()  # in a tuple, or the module would own a tensor
+        self.state: Any = None
+        self.value: tuple[Any, ...] = ()  # a tuple, or the module would own a tensor
 
     def get(
         self,
