@@ -14,7 +14,7 @@ from intrr.cli import main
 from intrr.core import InputError
 from intrr.efficiency import Bench, Source, efficiency_frame, machine_records, run_benches
 
-ROWS = ["ceiling-copy", "infer-intrr-transformer-trial-n8-exact-top50", "infer-intrr-transformer-trial-n8-beam10-top10"]
+ROWS = ["ceiling-copy", "infer-intrr-transformer-trial-n8-full-top50", "infer-intrr-transformer-trial-n8-beam10-top10"]
 
 
 def bench(folder, *words):
@@ -81,7 +81,7 @@ def test_bad_input(measured, tmp_path):
     refused(bench(folder, "all", "--run", str(tmp_path)), "no run.json")
     with pytest.raises(InputError, match="measured on synthetic, not on made up"):
         run_benches(
-            [Bench("infer", "intrr", size="trial", length=8, engine="exact", k=50)],
+            [Bench("infer", "intrr", size="trial", length=8, engine="full", k=50)],
             Source(),
             torch.device("cpu"),
             folder / "results",
