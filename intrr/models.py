@@ -25,7 +25,7 @@ from .sids import SemanticIDs
 __all__ = ['ASSIGNMENTS', 'KERNELS', 'MODELS', 'Recommender', 'check_histories', 'check_beam', 'drop_items', 'Recipe',
            'catalogue_cross_entropy', 'SequenceModel', 'n_targets', 'make_backbone', 'ItemTokens', 'last_items',
            'SASRec', 'level_cross_entropy', 'LevelLoss', 'HashedEmbedding', 'uid_table', 'occurrence_weights', 'IntRR',
-           'CodeTokens', 'FlatSID', 'TIGER', 'Replay', 'build_model']
+           'CodeTokens', 'FlatSID', 'TIGER', 'compile_call', 'Replay', 'build_model']
 
 # %% ../nbs/23_models.ipynb #0609e4fa
 class Recommender:
@@ -787,6 +787,27 @@ class TIGER(CodeTokens):
 KERNELS = ("CPP", "CPP,ATEN")  # Of products: written for each shape; or, if one cannot be, the faster one of its two
 
 
+@torch.no_grad()
+def compile_call(
+    call: Callable[[], Any],  # Of fixed shapes, with gradients off; run once as it is, to make what is kept
+) -> Callable[[], Any]:  # The same, with the weights as constants; to be called with gradients off
+    "Compile for a CPU; raises `InputError` where that cannot be done"
+    from torch._dynamo import config, exc  # here, as they take seconds to import
+    from torch._inductor import config as inductor
+
+    call()
+    compiled, why = torch.compile(call, fullgraph=True, dynamic=False), ""
+    for kernels in KERNELS:
+        how = {"freezing": True, "max_autotune": True, "max_autotune_gemm_backends": kernels}
+        try:
+            with config.patch(recompile_limit=256), inductor.patch(how):  # an instance is a recompilation
+                compiled()
+            return compiled
+        except exc.TorchDynamoException as e:
+            why = next((line for line in str(e).splitlines() if line.strip()), type(e).__name__)
+    raise InputError(f"compiled: {why}; without g++ and Python's headers, or for such a model, leave it out")
+
+# %% ../nbs/23_models.ipynb #cb6ffd0b
 class Replay:
     "The best items for histories of one shape: recorded once and replayed on a GPU, compiled if wanted on a CPU"
 
@@ -804,13 +825,14 @@ class Replay:
         self.model, self.k, self.beam, self.bf16 = copy.copy(model.eval()), k, beam, precision == "bf16"
         self.histories = F.pad(torch.zeros(batch, 1, dtype=torch.long), (0, length - 1), value=-1).to(model.device)
         searches = beam is None and getattr(model, "bounded", False)  # in as many steps as it needs: not to be recorded
-        gpu, self.graph, self.call = model.device.type == "cuda", None, self.run
+        gpu, self.graph = model.device.type == "cuda", None
         if compiled and (gpu or searches):
             why = "a GPU records requests" if gpu else "branch and bound has no fixed number of steps; give a beam"
             raise InputError(f"compiled: {why}, so leave it out")
         self.model.fixed = compiled or (gpu and not searches)
-        if self.model.fixed:
-            self.compile() if compiled else self.record()
+        self.call = compile_call(self.run) if compiled else self.run
+        if gpu and self.model.fixed:
+            self.record()
 
     def run(self) -> tuple[Tensor, Tensor]:
         "Answer what stands in `histories`"
@@ -828,24 +850,6 @@ class Replay:
         self.graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(self.graph):
             self.answer = self.run()
-
-    @torch.no_grad()
-    def compile(self) -> None:
-        "Make constant tables, then compile with the weights as constants"
-        from torch._dynamo import config, exc  # here, as they take seconds to import
-        from torch._inductor import config as inductor
-
-        self.run()
-        self.call = torch.compile(self.run, fullgraph=True, dynamic=False)
-        for kernels in KERNELS:
-            how = {"freezing": True, "max_autotune": True, "max_autotune_gemm_backends": kernels}
-            try:
-                with config.patch(recompile_limit=256), inductor.patch(how):  # an instance is a recompilation
-                    self.call()
-                return
-            except exc.BackendCompilerFailed as e:
-                failed = e
-        raise InputError(f"compiled: {failed}; install g++ and Python's headers, or leave it out") from failed
 
     def __call__(
         self,
