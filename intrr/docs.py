@@ -313,17 +313,19 @@ def entries(
             found += [Entry(name, _text(source, node)) for name in names]
     return found
 
-# %% ../nbs/90_docs.ipynb #e70398ec
-_CODE = re.compile(r"(^ *(`{3,}).*?^ *\2 *$|`[^`\n]+`)", re.M | re.S)
+# %% ../nbs/90_docs.ipynb #08bf907e
+_BLOCK = re.compile(r"^ *(`{3,}).*?^ *\1 *$", re.M | re.S)
+_CODE = re.compile(rf"{_BLOCK.pattern}|`[^`\n]+`", re.M | re.S)
 
 
 def outside_code(
     change: Any,  # Text to text
     text: str,  # Markdown
+    code: re.Pattern[str] = _CODE,
 ) -> str:
-    "Apply `change` to what is neither a code block nor inline code"
+    "Apply `change` to what is not code: code blocks and inline code, if not told otherwise"
     out, at = [], 0
-    for m in _CODE.finditer(text):
+    for m in code.finditer(text):
         out += [change(text[at : m.start()]), m[0]]
         at = m.end()
     return "".join([*out, change(text[at:])])
@@ -377,7 +379,8 @@ class Links:
     def __call__(self, text: str) -> str:
         "Markdown with its links resolved"
         text = outside_code(lambda s: re.sub(r"(!?\[[^\]]*\])\(([^)\s]+)\)", self._target, s), text)
-        return re.sub(r"(?<![\[`\w])`([\w.]+(?:\(\))?)`(?![`\]])", self._name, text)
+        name = r"(?<![\[`\w])`([\w.]+(?:\(\))?)`(?![`\]])"
+        return outside_code(lambda s: re.sub(name, self._name, s), text, _BLOCK)
 
 
 def page_name(
