@@ -16,7 +16,6 @@ import torch.nn.functional as F
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
-from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from torch import Tensor
 from tqdm.auto import tqdm
@@ -26,7 +25,7 @@ from .data import Dataset
 from .models import IntRR
 from .quantizers import QUANTIZERS, Quantizer
 from .redistribution import redistribution_of
-from .sids import COLOURS, SemanticIDs, partners
+from .sids import COLOURS, Page, SemanticIDs, partners
 from .text import check_embeddings
 from .tree import PALETTE, caption, top_labels
 
@@ -239,11 +238,11 @@ def spaces_figure(
     labels: Sequence[str],  # (N,) category of each item
     places: Tensor | np.ndarray,  # (N,) from 0 to 1: the place of each item's first code, see `code_places`
     kept: pd.DataFrame | None = None,  # What `preservation` gave: its numbers stand beside the maps
-) -> Figure:
+) -> Page:
     "A row a space, by category and by first code; crosses are codewords. Directions and distances have no unit"
     names, of = top_labels(labels)
     colours = np.array(PALETTE)[of]
-    fig = Figure(figsize=(8, 2.7 * len(maps) + 1), layout="constrained", dpi=80)
+    fig = Page(2.7 * len(maps) + 1)
     fig.suptitle("The same items in each space; + is a codeword of the first level", x=0.01, ha="left", fontsize=11)
     grid = fig.add_gridspec(len(maps) + 1, 2, height_ratios=[*[1] * len(maps), 0.12])
     for row, (name, m) in enumerate(maps.items()):
@@ -260,7 +259,7 @@ def spaces_figure(
     return fig
 
 
-def _keys(fig: Figure, left: Axes, right: Axes, names: Sequence[str]) -> None:
+def _keys(fig: Page, left: Axes, right: Axes, names: Sequence[str]) -> None:
     "What the colours mean"
     left.axis("off")
     patches = [Patch(color=c, label=caption(n, 24)) for c, n in zip(PALETTE, names, strict=False)]
@@ -309,10 +308,10 @@ def codeword_similarity(
 def codewords_figure(
     books: Sequence[Tensor],  # A codebook (K_l, d) a level
     title: str = "",
-) -> Figure:
+) -> Page:
     "Cosines of the codewords of each pair of levels; the line is what random directions would give"
     n = len(books)
-    fig = Figure(figsize=(8, 0.8 + 1.45 * n), layout="constrained")
+    fig = Page(0.8 + 1.45 * n)
     axes = fig.subplots(n, n, sharex=True, squeeze=False)
     at, std = np.linspace(-1, 1, 301), books[0].shape[1] ** -0.5
     for i, j, cosine in level_pairs(books):

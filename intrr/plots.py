@@ -10,7 +10,6 @@ from collections.abc import Iterable, Mapping, Sequence
 import pandas as pd
 import torch
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.patches import PathPatch, Rectangle
 from matplotlib.path import Path
 from matplotlib.ticker import MaxNLocator
@@ -18,20 +17,13 @@ from torch import Tensor
 
 from .core import InputError
 from .ran import Redistribution
-from .sids import COLOURS, SemanticIDs
+from .sids import COLOURS, Page, SemanticIDs
 from .tree import caption
 
 # %% auto #0
 __all__ = ['SYSTEM_COLOURS', 'redistribution_heatmap', 'before_after_figure', 'movers_figure', 'flow_figure', 'gains_figure',
            'together_figure', 'travel_figure', 'curves_figure', 'levels_figure', 'systems_figure', 'forest_figure',
            'buckets_figure']
-
-# %% ../nbs/40_plots.ipynb #a55bd66b
-def _page(
-    height: float,  # Inches
-) -> Figure:
-    "An empty figure, as wide as a page: 700 dots"
-    return Figure(figsize=(8, height), dpi=88, layout="constrained")
 
 # %% ../nbs/40_plots.ipynb #aca1ebf3
 def _item_map(ax: Axes, red: Redistribution, sids: SemanticIDs, row: int) -> None:
@@ -56,13 +48,13 @@ def redistribution_heatmap(
     sids: SemanticIDs,  # Stage-1 IDs
     rows: Iterable[int],  # Items to show, from top to bottom
     titles: Iterable[str | None] | None = None,  # Of these items
-) -> Figure:
+) -> Page:
     "Each item's distribution over the codes of each level (paper, figure of the redistribution)"
     rows = [int(row) for row in rows]
     names = [f"item row {row}" for row in rows] if titles is None else [caption(title, 80) for title in titles]
     if not rows:
         raise InputError("no items to show; give at least one row")
-    fig = _page(1 + 1.45 * len(rows))
+    fig = Page(1 + 1.45 * len(rows))
     axes = fig.subplots(len(rows), 1, squeeze=False, sharex=True)[:, 0]
     for row, name, ax in zip(rows, names, axes, strict=True):
         _item_map(ax, red, sids, row)
@@ -98,9 +90,9 @@ def before_after_figure(
     frame: pd.DataFrame,  # From `intrr.redistribution.before_after`
     by_level: pd.DataFrame,  # From `intrr.redistribution.movers`, by level
     title: str = "Stage 2 beside stage 1",
-) -> Figure:
+) -> Page:
     "How entropy and divergence are spread over the items, a line a level, and the share that has moved"
-    fig = _page(3.1)
+    fig = Page(3.1)
     axes = fig.subplots(1, 3)
     for ax, column, what in zip(axes, ("entropy", "kl"), ("entropy", "$-\\log_2\\, p$(stage-1 code)"), strict=False):
         for (level, part), colour in zip(frame.groupby("level"), COLOURS, strict=False):
@@ -143,10 +135,10 @@ def _by_group(ax: Axes, frame: pd.DataFrame, name: str) -> None:
 def movers_figure(
     frames: Mapping[str, pd.DataFrame],  # What the items are split by: from `intrr.redistribution.movers`, by group
     title: str = "Who has moved",
-) -> Figure:
+) -> Page:
     "Share of items that have moved, by group and level, a panel a split"
     rows = max(len(f.index.unique(0)) for f in frames.values())
-    fig = _page(1.3 + 0.48 * rows)
+    fig = Page(1.3 + 0.48 * rows)
     axes = fig.subplots(1, len(frames), squeeze=False)[0]
     for ax, (name, frame) in zip(axes, frames.items(), strict=True):
         _by_group(ax, frame, name)
@@ -223,11 +215,11 @@ def flow_figure(
     most: int = 9,  # Blocks, at most 9; the smallest families are one
     label: int = 8,  # Flows between two blocks that bear their number of items, at most
     title: str = "From the codes of the text to the codes now",
-) -> Figure:
+) -> Page:
     "Alluvial of codes before and after: stayers grey, movers in the colour of where they come from"
     families = [f"code {k}" for k in range(len(flow))] if names is None else [n or "no items" for n in names]
     top, stays, moves = _blocks(flow, families, min(most, len(_FAMILIES)))
-    fig = _page(5)
+    fig = Page(5)
     ax, items, moved = fig.subplots(), int(flow.sum()), int(moves.sum())
     left, right = stays + moves.sum(1), stays + moves.sum(0)
     at = [_stack(side.tolist(), 0.02 * items) for side in (left, right)]
@@ -246,13 +238,13 @@ def gains_figure(
     names: Sequence[str] | None = None,  # `(K,)` what each code is called
     most: int = 8,  # Codes on each side, at most
     title: str = "Codes that won and lost most items",
-) -> Figure:
+) -> Page:
     "Items that came to a code and items that left it, for the codes that grew and shrank most"
     came, left = (flow.sum(d) - flow.diagonal() for d in (0, 1))
     order = (came - left).argsort(descending=True, stable=True).tolist()
     net = (came - left).tolist()
     shown = [*[k for k in order[:most] if net[k] > 0], *[k for k in order[-most:] if net[k] < 0]]
-    fig = _page(1.1 + 0.26 * len(shown))
+    fig = Page(1.1 + 0.26 * len(shown))
     ax = fig.subplots()
     ax.barh(range(len(shown)), came[shown], color=COLOURS[0], label="came", height=0.7)
     ax.barh(range(len(shown)), -left[shown], color=COLOURS[1], label="left", height=0.7)
@@ -272,10 +264,10 @@ def gains_figure(
 def together_figure(
     frames: Mapping[str, pd.DataFrame],  # What the pairs are: from `intrr.redistribution.together`
     title: str = "Pairs of items that share a code",
-) -> Figure:
+) -> Page:
     "Shares before and after with chance, a row a level, a panel a kind of pairs"
     rows = max(len(f) for f in frames.values())
-    fig = _page(1.5 + 0.4 * rows)
+    fig = Page(1.5 + 0.4 * rows)
     for ax, (name, frame) in zip(fig.subplots(1, len(frames), squeeze=False)[0], frames.items(), strict=True):
         y, share = list(range(len(frame))), 100 * frame
         ax.hlines(y, share["before"], share["after"], color="#999999", linewidth=2, zorder=1)
@@ -302,12 +294,12 @@ def _lines(ax: Axes, frame: pd.DataFrame, scale: float = 1.0) -> None:
 def travel_figure(
     frame: pd.DataFrame,  # From `intrr.redistribution.travel`
     title: str = "How the items travelled",
-) -> Figure:
+) -> Page:
     "By epoch, a line a level: share elsewhere (not for one item), weight on the stage-1 code, entropy"
     panels = {"moved": "not on the stage-1 code (%)", "kept": "p(stage-1 code)", "entropy": "entropy (bits)"}
     if "now" in frame:
         panels.pop("moved")
-    fig = _page(3)
+    fig = Page(3)
     for ax, (column, label) in zip(fig.subplots(1, len(panels)), panels.items(), strict=True):
         _lines(ax, frame[column].astype(float).unstack(), 100 if column == "moved" else 1)
         _bare(ax, xlabel="epoch", ylabel=label)
@@ -321,10 +313,10 @@ def curves_figure(
     curve: Sequence[Mapping[str, float]],  # `Progress.curve`: an entry an epoch
     levels: Mapping[int, pd.DataFrame] | None = None,  # By epoch: from `intrr.redistribution.level_accuracy`
     title: str = "Training",
-) -> Figure:
+) -> Page:
     "Loss and Recall@10 by epoch; with `levels`, loss and teacher-forced accuracy of each level below"
     frame = pd.DataFrame(curve).set_index("epoch").drop(columns="seconds", errors="ignore")
-    fig = _page(5.2 if levels else 2.8)
+    fig = Page(5.2 if levels else 2.8)
     axes = fig.subplots(2 if levels else 1, 2, squeeze=False)
     _lines(axes[0, 0], frame.drop(columns="recall@10"))
     _lines(axes[0, 1], frame[["recall@10"]])
@@ -347,9 +339,9 @@ def curves_figure(
 def levels_figure(
     frame: pd.DataFrame,  # From `intrr.redistribution.level_accuracy`
     title: str = "Accuracy by level",
-) -> Figure:
+) -> Page:
     "Teacher-forced accuracy with chance, and how far the free-running path and the best item's stay right"
-    fig = _page(3.5)
+    fig = Page(3.5)
     axes, share = fig.subplots(1, 2), 100 * frame
     names = {"teacher_forced": "likeliest child", "chance": "any child"}
     for column, colour, style in (("teacher_forced", COLOURS[0], "o-"), ("chance", "#777777", "x--")):
@@ -376,9 +368,9 @@ SYSTEM_COLOURS = {  # Okabe and Ito's, which the colour-blind can tell apart
 }
 
 
-def _rows(frame: pd.DataFrame) -> tuple[Figure, Axes, range]:
+def _rows(frame: pd.DataFrame) -> tuple[Page, Axes, range]:
     "A figure with a row for each row of the frame, the first on top"
-    fig = _page(0.9 + 0.3 * len(frame))
+    fig = Page(0.9 + 0.3 * len(frame))
     ax = fig.subplots()
     ax.set_yticks(range(len(frame)), [str(name) for name in frame.index])
     ax.set_ylim(len(frame) - 0.4, -0.6)
@@ -392,7 +384,7 @@ def systems_figure(
     frame: pd.DataFrame,  # By system: `model`, `value`, `error`; perhaps `published`
     metric: str,  # What the values are, for the axis
     title: str = "",
-) -> Figure:
+) -> Page:
     "A dot a system with its 95 % interval, and the published value as a hollow diamond"
     fig, ax, rows = _rows(frame)
     for y, (_, row) in zip(rows, frame.iterrows(), strict=True):
@@ -419,7 +411,7 @@ def forest_figure(
     frame: pd.DataFrame,  # By name: `difference`, `low`, `high`, `real`; perhaps `published`
     metric: str,  # What differs, for the axis
     title: str = "",
-) -> Figure:
+) -> Page:
     "Differences with their 95 % intervals; hollow where the interval holds 0"
     fig, ax, rows = _rows(frame)
     ax.axvline(0, color="#333333", linewidth=1)
@@ -442,9 +434,9 @@ def buckets_figure(
     metric: str,  # What the values are, for the axis
     axis: str,  # What the users are split by, for the axis
     title: str = "",
-) -> Figure:
+) -> Page:
     "A metric by bucket, a line a system, with 95 % intervals"
-    fig = _page(3.6)
+    fig = Page(3.6)
     ax = fig.subplots()
     names = list(dict.fromkeys(frame.index.get_level_values(0)))
     for n, name in enumerate(names):

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from io import BytesIO
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,7 +27,8 @@ from .data import Dataset
 # %% auto #0
 __all__ = ['KEPT', 'COLOURS', 'word_keys', 'collision_digits', 'Branches', 'grow_tree', 'edge_ids', 'check_codes', 'sid_text',
            'SemanticIDs', 'random_sids', 'code_usage', 'tree_shape', 'category_purity', 'neighbour_overlap', 'partners',
-           'partner_overlap', 'category_labels', 'health', 'health_text', 'plot_usage', 'plot_kept', 'health_figure']
+           'partner_overlap', 'category_labels', 'health', 'health_text', 'Page', 'plot_usage', 'plot_kept',
+           'health_figure']
 
 # %% ../nbs/10_sids.ipynb #8e7be8ad
 def word_keys(
@@ -416,6 +418,22 @@ def health_text(
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")  # Okabe and Ito, safe for the colour-blind
 
 
+class Page(Figure):
+    "A figure as wide as a page, and a picture in every notebook, whether pyplot has been used there or not"
+
+    def __init__(
+        self,
+        height: float,  # Inches; the width is 8, or 704 dots
+    ):
+        super().__init__(figsize=(8, height), dpi=88, layout="constrained")
+
+    def _repr_png_(self) -> tuple[bytes, dict[str, int]]:
+        self.savefig(out := BytesIO(), format="png", bbox_inches="tight", dpi=2 * self.dpi)
+        png = out.getvalue()
+        wide, high = (int.from_bytes(png[at : at + 4], "big") for at in (16, 20))  # as the picture's header says
+        return png, {"width": wide // 2, "height": high // 2}  # sharp on dense screens too
+
+# %% ../nbs/10_sids.ipynb #8dae3832
 def plot_usage(
     ax: Axes,
     sids: SemanticIDs,
@@ -447,10 +465,10 @@ def plot_kept(
 def health_figure(
     sids: SemanticIDs,
     card: pd.DataFrame | None = None,  # What `health` gave; computed from `sids` alone if not given
-) -> Figure:
+) -> Page:
     "Three panels: use of the codes, items not alone, what the prefixes keep"
     card = health(sids) if card is None else card
-    fig = Figure(figsize=(9, 6.4), layout="constrained")
+    fig = Page(5.7)
     axes = fig.subplot_mosaic([["usage", "alone"], ["kept", "kept"]])
     plot_usage(axes["usage"], sids)
     alone = card.loc["items not alone, %"]

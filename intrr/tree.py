@@ -17,7 +17,6 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize, to_hex, to_rgb
-from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, findfont, get_font
 from matplotlib.patches import Patch, Wedge
 from matplotlib.ticker import LogLocator, NullFormatter
@@ -25,7 +24,7 @@ from torch import Tensor
 
 from .core import InputError
 from .data import clean_text
-from .sids import COLOURS, SemanticIDs, category_purity, sid_text
+from .sids import COLOURS, Page, SemanticIDs, category_purity, sid_text
 
 # %% auto #0
 __all__ = ['PALETTE', 'SHADES', 'caption', 'top_labels', 'codes_now', 'fan_out', 'purity_by_depth', 'trees_figure', 'tree_frame',
@@ -95,9 +94,9 @@ def purity_by_depth(
 def trees_figure(
     trees: Mapping[str, SemanticIDs],  # By name, such as at stage 1 and now; two or three
     labels: Sequence[str],  # (N,) category of each item
-) -> Figure:
+) -> Page:
     "Left: nodes with so many children or more. Right: purity by depth, beside shuffled labels"
-    fig = Figure(figsize=(8, 4.6), layout="constrained")
+    fig = Page(4.6)
     left, right = fig.subplots(1, 2)
     for n, (name, sids) in enumerate(trees.items()):
         _fan(left, sids, name, ("-", "--", ":")[n % 3])
@@ -297,12 +296,12 @@ def tree_picture(
     frame: pd.DataFrame,  # What `tree_frame` gave
     colour_by: str = "label",  # A column of it
     title: str = "",
-) -> Figure:
+) -> Page:
     "The tree as rings; the outermost are the longest prefixes. Codes are written where there is room"
     shade = shading(frame, colour_by)
     scale = ScalarMappable(Normalize(shade.low, shade.high), "cividis")
     place, ring = ring_angles(frame, shade.values).to_numpy(), frame["depth"] - frame["depth"].iloc[0]
-    fig = Figure(figsize=(8, 6), layout="constrained", dpi=90)
+    fig = Page(6)
     ax = fig.add_subplot()
     for r, at, colour, code in zip(ring, place, _node_colours(shade, scale), frame["code"], strict=True):
         _wedge(ax, r, *at, colour, code)

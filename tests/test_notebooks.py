@@ -22,3 +22,19 @@ def test_as_written(path):
 @pytest.mark.parametrize("path", EXPORTING, ids=lambda p: p.stem)
 def test_in_library_mode(path):
     execute(path, library=True)
+
+
+def test_figure_in_a_kernel():
+    "Jupyter's own kernel, in which nothing has used pyplot, shows a figure of the library as a picture"
+    from jupyter_client.manager import run_kernel
+
+    code = """
+    from intrr.sids import health_figure, random_sids
+    health_figure(random_sids(50, 2, 8))"""
+    shown: list[dict] = []
+    with run_kernel(kernel_name="python3", cwd=str(ROOT)) as client:
+        reply = client.execute_interactive(
+            code, timeout=120, output_hook=lambda m: shown.append(m["content"].get("data", {}))
+        )
+    assert reply["content"]["status"] == "ok", reply["content"]
+    assert any("image/png" in data for data in shown)
