@@ -256,7 +256,8 @@ class Block(nn.Module):
         heads: int,  # Attention heads
         head_dim: int,  # Width of one head
         ff: int,  # Hidden width of the feed-forward network
-        dropout: float,  # Of each branch's output, and between the two layers
+        dropout: float,  # Of each branch's output, and of hidden layers
+        ff_layers: int = 1,  # Hidden layers of the feed-forward network
     ):
         super().__init__()
         self.heads = heads
@@ -264,6 +265,7 @@ class Block(nn.Module):
         self.qkv = nn.Linear(dim, 3 * heads * head_dim, bias=False)
         self.out = nn.Linear(heads * head_dim, dim, bias=False)
         self.up, self.down = nn.Linear(dim, ff, bias=False), nn.Linear(ff, dim, bias=False)
+        self.deeper = nn.ModuleList(nn.Linear(ff, ff, bias=False) for _ in range(ff_layers - 1))
         self.drop = Dropout(dropout)
 
     def project(
@@ -283,7 +285,10 @@ class Block(nn.Module):
 
     def feed(self, x: Tensor) -> Tensor:
         "The second branch, `(B, T, d)` in and out"
-        return x + self.drop(self.down(self.drop(F.relu(self.up(self.norm_ff(x))))))
+        y = self.drop(F.relu(self.up(self.norm_ff(x))))
+        for layer in self.deeper:
+            y = self.drop(F.relu(layer(y)))
+        return x + self.drop(self.down(y))
 
     def finish(self, x: Tensor, mixed: Tensor) -> Tensor:
         "The half after attention"
@@ -306,10 +311,11 @@ class Transformer(Backbone):
         head_dim: int | None = None,  # Width of a head; `dim // heads` if not told
         ff: int | None = None,  # Hidden width of the feed-forward networks; `4 * dim` if not told
         dropout: float = 0.2,
+        ff_layers: int = 1,  # Their hidden layers
     ):
         super().__init__(heads)
         head_dim, ff = head_dim or dim // heads, ff or 4 * dim
-        blocks = [Block(dim, heads, head_dim, ff, dropout) for _ in range(layers)]
+        blocks = [Block(dim, heads, head_dim, ff, dropout, ff_layers) for _ in range(layers)]
         self.blocks, self.norm, self.scale = nn.ModuleList(blocks), nn.RMSNorm(dim), head_dim**-0.5
         for block in blocks:
             block.start_small()
@@ -387,6 +393,7 @@ class HSTU(Backbone):
         head_dim: int | None = None,  # Width of a head; `dim // heads` if not told
         ff: int | None = None,  # Not used: there is no feed-forward network
         dropout: float = 0.2,
+        ff_layers: int = 1,  # Not used either
         variant: str = "paper",  # `paper` or `original`; raises `InputError` for another
     ):
         if variant not in ("paper", "original"):
@@ -462,13 +469,14 @@ class EncoderDecoder(nn.Module):
         head_dim: int | None = None,  # Width of a head; `dim // heads` if not told
         ff: int | None = None,  # Hidden width of the feed-forward networks; `4 * dim` if not told
         dropout: float = 0.2,
+        ff_layers: int = 1,  # Their hidden layers
     ):
         super().__init__()
         head_dim, ff = head_dim or dim // heads, ff or 4 * dim
         side = distance_starts(16)
         self.offset = BucketBias([1 - s for s in reversed(side)] + side, heads)
         self.distance = BucketBias(distance_starts(), heads)
-        blocks = [Block(dim, heads, head_dim, ff, dropout) for _ in range(2 * layers)]
+        blocks = [Block(dim, heads, head_dim, ff, dropout, ff_layers) for _ in range(2 * layers)]
         self.encoder, self.decoder = nn.ModuleList(blocks[:layers]), nn.ModuleList(blocks[layers:])
         self.cross = nn.ModuleList(Cross(dim, heads, head_dim, dropout) for _ in range(layers))
         self.norm_encoder, self.norm = nn.RMSNorm(dim), nn.RMSNorm(dim)

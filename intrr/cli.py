@@ -125,11 +125,13 @@ def recommend(
 def _recommend(run: Run, seen: Tensor, times: Tensor | None, k: int, model: str, device: str) -> dict[str, Any]:
     net, _ = run.load(model, device)
     score, rows = net.topk(seen, k, exclude=seen, times=times)
+    left = score[0] > -torch.inf  # what the history holds is no recommendation, though the catalogue end there
+    score, rows = score[:, left], rows[:, left]
     out = {"history": _describe(run, seen[0]), "recommendations": _describe(run, rows[0])}
     for item, s in zip(out["recommendations"], score[0].tolist(), strict=True):
         item["score"] = s
     print("after   " + "\n        ".join(f"{i['title']} ({i['id']})" for i in out["history"]))
-    table = pd.DataFrame(out["recommendations"], index=range(1, k + 1))
+    table = pd.DataFrame(out["recommendations"], index=range(1, 1 + len(out["recommendations"])))
     print(table.assign(title=table.title.str.slice(0, 60), sid=[str(tuple(s)) for s in table.sid]).round(3).to_string())
     return out
 
@@ -188,7 +190,7 @@ def default_folder(
     data: str,  # Dataset folder or name
 ) -> Path:  # `runs/NAME`
     "Where a run goes if nobody says"
-    return Path("runs") / Path(data).name
+    return Path("runs") / Path(data).resolve().name
 
 
 @command
@@ -244,6 +246,7 @@ def run(
     out: Path | None = None,  # Run folder; runs/NAME if not told
     encoder: str | None = None,  # sentence-transformers name or folder, or tfidf
     quantizer: str = "rkmeans",  # A name in `QUANTIZERS`
+    ties: int | None = None,  # Shuffle items of one time by this seed; the order of the file if not told
     models: tuple[str, ...] = ("intrr", "sasrec"),  # What to train
     size: str | None = None,  # laptop, paper, …; the recommended one if not told
     recipe: tuple[str, ...] = (),  # Fields to change for all models, such as epochs=5
@@ -258,7 +261,8 @@ def run(
     for name in models:
         if name not in MODELS:
             raise InputError(f"no model '{name}'; known: {', '.join(MODELS)}")
-    here = Run.create(out or default_folder(data), Setup(data, encoder=encoder, quantizer=quantizer, seed=seed), device)
+    setup = Setup(data, ties, encoder, quantizer, seed=seed)
+    here = Run.create(out or default_folder(data), setup, device)
     print(f"{here.dataset}\n{here.sids}\n")
     print(health_text(here.health()) + "\n")
     for name in models:

@@ -441,8 +441,9 @@ def save(
     if found := sorted(n for n in other if (folder / n).exists()):
         raise InputError(f"{folder}: {found[0]} of another dataset is there; choose another folder or remove it")
     ids = dataset.items["id"].to_numpy()
-    if odd := next((i for i in [*dataset.users, *ids] if len(str(i).split()) != 1), None):
-        raise InputError(f"dataset '{dataset.name}': id '{odd}' holds a space, which would part it; choose another id")
+    odd = next((i for i in [*dataset.users, *ids] if len(str(i).split()) != 1), None)
+    if odd is not None:
+        raise InputError(f"dataset '{dataset.name}': id '{odd}' is empty or holds a space; choose another id")
     offsets = dataset.offsets.numpy()
     _write_lines(folder / "items.jsonl.gz", _item_lines(dataset.items))
     if dataset.times is not None:

@@ -243,10 +243,12 @@ def exact_topk(
     normaliser: str = "catalogue",  # `catalogue` or `codes`: with `children` RAN is no chain over codes
     width: int = 256,  # Of the beam that sets the threshold
 ) -> tuple[Tensor, Tensor]:  # Scores and item rows, `(n, k)` each, best first
-    "The best `k` items of the whole catalogue, by branch and bound"
+    "The best `k` items of the whole catalogue, by branch and bound; raises `InputError` for another `k` or normaliser"
+    if not 1 <= k <= ran.sids.n_items:
+        raise InputError(f"exact_topk: k is {k}; the catalogue has {ran.sids.n_items} items")
     if normaliser not in ("catalogue", "codes"):
         raise InputError(f"exact_topk: the normaliser is '{normaliser}'; it must be catalogue or codes")
-    logits = ran.pair_logits(h)
+    logits = [s.float() for s in ran.pair_logits(h)]
     if normaliser == "codes":
         logits = [s.log_softmax(-1) for s in logits]
 
@@ -255,9 +257,8 @@ def exact_topk(
 
     ahead = look_ahead(logits, ran.valid_pairs())
     least = beam_search(ran.sids, step, max(width, k), k, ahead=ahead)[0][:, -1]
-    slack = 1e-4 * least.abs().nan_to_num(
-        posinf=0.0
-    )  # the bound of an item's prefix and its score are rounded differently
+    # a bound and a score are rounded differently, by a share of the largest summands, however near to 0 their sum is
+    slack = 1e-5 * sum(s.flatten(1).abs().amax(1) for s in logits)
     user, rows, score = _promising(ran.sids, logits, ahead, least - slack)
     order = score.argsort(descending=True)
     order = order[user[order].argsort(stable=True)]

@@ -326,7 +326,7 @@ def compare(
     metric: str = "recall@10",
     mask: str = "masked",  # or `unmasked`
     n: int = 2000,  # Draws
-    users: Tensor | None = None,  # (U,) bool: these only, such as a trait
+    users: Tensor | None = None,  # (U,) these only, where not 0; such as a trait
 ) -> tuple[float, float, float]:  # Difference a - b of the means over the seeds, and its 95 % interval
     "Paired bootstrap over the users; raises `InputError` unless both were run in the same tie orders"
     orders = [{r["config"].get("setup", {}).get("ties") for r in runs} for runs in (a, b)]
@@ -336,7 +336,7 @@ def compare(
     if users is not None:
         if not len(users) == first.shape[1] == second.shape[1]:
             raise InputError(f"{len(users)} users to choose from, ranks of {first.shape[1]} and {second.shape[1]}")
-        first, second = first[:, users], second[:, users]
+        first, second = first[:, users.bool()], second[:, users.bool()]
     return paired_bootstrap(first, second, metric, n)
 
 # %% ../nbs/31_evaluation.ipynb #530811f9

@@ -9,6 +9,8 @@ import shutil
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
+from functools import lru_cache
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from filelock import FileLock, Timeout
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from .backbones import BACKBONES
 from .baselines import BASELINES, fit_baseline
 from intrr.core import (
     InputError,
@@ -51,9 +54,9 @@ from .training import Progress, fit, load_weights
 
 # %% auto #0
 __all__ = ['SIZES', 'OWN_SIZES', 'RECIPES', 'SMALL', 'ABLATIONS', 'MATRICES', 'Setup', 'Experiment', 'size_recipe',
-           'data_fingerprint', 'train_model', 'load_model', 'Run', 'make_record', 'evaluate_experiment',
-           'evaluate_baseline', 'kept_record', 'different', 'claim', 'stage_one', 'run_experiment', 'table1',
-           'ablations', 'vary', 'matrix', 'time_left', 'span', 'run_matrix', 'run_if_free']
+           'data_fingerprint', 'data_as_it_lies', 'train_model', 'load_model', 'Run', 'make_record',
+           'evaluate_experiment', 'evaluate_baseline', 'kept_record', 'different', 'claim', 'stage_one',
+           'run_experiment', 'table1', 'ablations', 'vary', 'matrix', 'time_left', 'span', 'run_matrix', 'run_if_free']
 
 # %% ../nbs/32_experiments.ipynb #57c538f7
 @dataclass(frozen=True)
@@ -163,7 +166,7 @@ SIZES: dict[str, dict[str, Any]] = {  # What each size changes in the recommende
         "patience": 10,
         "validation_users": 4000,
     },
-    "paper": {"dim": 256, "hidden": 512, "layers": 4, "heads": 4, "targets": 2048},
+    "paper": {"dim": 256, "hidden": 512, "layers": 4, "heads": 4, "validation_users": 4000},
     "published": {},
     "trial": {"dim": 16, "hidden": 16, "layers": 1, "epochs": 2, "targets": 1024, "learning_rate": 5e-3},
 }
@@ -194,11 +197,24 @@ def size_recipe(
 # %% ../nbs/32_experiments.ipynb #4ed885f2
 def data_fingerprint(
     dataset: Dataset,
-) -> str:  # Changes with any interaction or item text
-    "A short hash of the interactions and texts"
-    weight = torch.arange(1, dataset.n_interactions + 1) % 1_000_003
-    texts = fingerprint(dataset.items["text"].tolist())
-    return fingerprint([dataset.n_items, dataset.offsets.sum(), (dataset.flat * weight).sum(), texts])
+) -> str:  # Changes with any interaction, time, id or item text
+    "A short hash of all that a model can learn from"
+    numbers = [b"" if x is None else x.numpy().tobytes() for x in (dataset.flat, dataset.offsets, dataset.times)]
+    words = [[str(x) for x in column] for column in (dataset.users, dataset.items["id"], dataset.items["text"])]
+    return fingerprint([*(sha256(x).hexdigest() for x in numbers), *words])
+
+
+def data_as_it_lies(
+    source: str,  # A dataset folder, or `synthetic`
+) -> str:
+    "`data_fingerprint` of a folder, computed again only where a file in it has changed"
+    files = sorted(Path(source).iterdir()) if Path(source).is_dir() else []
+    return _seen(source, tuple((f.name, f.stat().st_mtime_ns) for f in files))
+
+
+@lru_cache(maxsize=32)
+def _seen(source: str, files: tuple[tuple[str, int], ...]) -> str:
+    return data_fingerprint(open_dataset(source))
 
 
 def train_model(
@@ -385,7 +401,8 @@ def make_record(
         times |= {"train": now["seconds"], "epoch": now["seconds"] / max(1, now["epoch"])}
         times["validate"] = now["validation_seconds"]
     labels = {k: getattr(e, k) for k in ("quantizer", "backbone", "size", "variant", "seed")}
-    config = {"setup": replace(e.setup, data=e.dataset), "recipe": e.recipe, "curve": now.get("curve")}
+    config: dict[str, Any] = {"setup": replace(e.setup, data=e.dataset), "data": data_as_it_lies(e.setup.data)}
+    config |= {"recipe": e.recipe, "curve": now.get("curve")}
     more = {"config": config, "params": meta.get("params", 0), "seconds": times, "epochs": now.get("epoch", 0)}
     return record(e.name, e.dataset, e.model, metrics, **labels, **more, device=pick_device(device))
 
@@ -448,9 +465,11 @@ def different(
     e: Experiment,
     record: Any,  # What a file held
 ) -> str:  # Such as `recipe.dim was 64, is 128`; empty if nothing
-    "In what an experiment differs from the one that a record tells of"
+    "In what an experiment differs from the one that a record tells of, or its data from those of the record"
     try:
         old, new = Experiment.of(record).values, e.values
+        if data := record["config"].get("data"):
+            old, new = old | {"data": data}, new | {"data": data_as_it_lies(e.setup.data)}
     except (KeyError, TypeError, AttributeError, InputError) as error:
         return f"not one that can be run here: {error}"
     return ", ".join(f"{k} was {old.get(k)}, is {new.get(k)}" for k in {**old, **new} if old.get(k) != new.get(k))
@@ -540,6 +559,7 @@ ABLATIONS: dict[str, dict[str, dict[str, Any]]] = {  # Question: variant: fields
     "token-no-uid": {f"{x}-no-uid": {"assignment": x, "uid_residual": 0.0} for x in ("static", "hard", "soft")},
     "alignment": {f"alignment{x}": {"alignment": x} for x in (0.0, 0.03, 0.1, 0.3, 1.0)},
     "mlps": {"split": {"split": True}},
+    "backbone": {x: {"backbone": x} for x in BACKBONES},
     "levels": {f"levels{x}": {"levels": x} for x in (1, 2, 3, 4)},
     "codewords": {f"codewords{x}": {"size": x} for x in (64, 256)},
     "start": {"codeword-std1": {"codeword_std": 1.0}, "projection": {"uid_dim": 512}, "warmup1": {"warmup": 1}},

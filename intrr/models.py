@@ -82,9 +82,11 @@ def check_histories(
     histories: Tensor,  # `(B, T)`
     n_items: int,  # Catalogue size $N$
 ) -> None:
-    "Raise `InputError` unless each row starts with an item and every entry is -1 or an item row"
+    "Raise `InputError` unless each row is item rows, at least one, and then -1 to its end"
     if histories.ndim != 2 or histories.shape[1] == 0 or bool((histories[:, 0] < 0).any()):
         raise InputError("history: empty; give at least one item")
+    if bool(((histories[:, :-1] < 0) & (histories[:, 1:] >= 0)).any()):
+        raise InputError("history: -1 stands before an item; pad on the right, behind the last item")
     if int(histories.max()) >= n_items or int(histories.min()) < -1:
         bad = histories[(histories >= n_items) | (histories < -1)][0]
         raise InputError(f"history: no item {int(bad)}; item rows go from 0 to {n_items - 1}")
@@ -130,6 +132,7 @@ class Recipe:
     heads: int = 2  # Attention heads
     head_dim: int | None = None  # Width of a head; `dim // heads` if not told
     ff: int | None = None  # Hidden width of the feed-forward networks; `4 * dim` if not told
+    ff_layers: int = 1  # Their hidden layers
     dropout: float = 0.2  # In the backbone
     token_dropout: float = 0.5  # On the tokens that enter the backbone
     max_len: int = 20  # History items that the model sees
@@ -156,10 +159,21 @@ class Recipe:
     precision: str = "auto"  # `fp32`, `bf16` (autocast), or `auto`: bf16 on a GPU, fp32 on a CPU
 
     def __post_init__(self):
-        positive = "dim layers heads max_len hidden beam learning_rate targets epochs patience"
+        positive = "dim layers heads ff_layers max_len hidden beam learning_rate targets epochs patience"
         for name in positive.split():
             if not getattr(self, name) > 0:
                 raise InputError(f"recipe: {name} is {getattr(self, name)}; it must be above 0")
+        for name in ("head_dim", "ff", "uid_dim", "codeword_std", "validation_users"):
+            if (value := getattr(self, name)) is not None and not value > 0:
+                raise InputError(f"recipe: {name} is {value}; it must be above 0, or none")
+        for name in ("uid_residual", "alignment", "weight_decay", "warmup", "clip"):
+            if not getattr(self, name) >= 0:
+                raise InputError(f"recipe: {name} is {getattr(self, name)}; it must not be below 0")
+        for name in ("dropout", "token_dropout"):
+            if not 0 <= getattr(self, name) < 1:
+                raise InputError(f"recipe: {name} is {getattr(self, name)}; it must be at least 0 and below 1")
+        if self.head_dim is None and self.heads > self.dim:
+            raise InputError(f"recipe: {self.heads} heads for a width of {self.dim}; take fewer, or tell head_dim")
         if self.backbone not in BACKBONES:
             raise InputError(f"recipe: no backbone '{self.backbone}'; known: {', '.join(BACKBONES)}")
         if self.normaliser not in NORMALISERS:
@@ -176,13 +190,15 @@ class Recipe:
 
     @classmethod
     def paper(cls, **changes: Any) -> Recipe:
-        "The published configuration (section 4.1, appendix); $\\lambda$ is not published"
+        "The published configuration (section 4.1, appendix); $\\lambda$ is not published, and biases and norms do not decay"
         return replace(
             cls(
                 dim=256,
                 layers=4,
                 heads=6,
                 head_dim=64,
+                ff=1024,
+                ff_layers=2,
                 dropout=0.15,
                 token_dropout=0.15,
                 hidden=512,
@@ -310,7 +326,7 @@ def make_backbone(
 ) -> Backbone:  # `(B, T, d)` to `(B, T, d)`, causal
     "The backbone that a recipe names"
     r = recipe
-    return BACKBONES[r.backbone](r.dim, r.layers, r.heads, head_dim=r.head_dim, ff=r.ff, dropout=r.dropout)
+    return BACKBONES[r.backbone](r.dim, r.layers, r.heads, r.head_dim, r.ff, r.dropout, r.ff_layers)
 
 # %% ../nbs/23_models.ipynb #fd0db295
 class ItemTokens(SequenceModel):
@@ -741,7 +757,7 @@ class TIGER(CodeTokens):
         super().__init__(sids, recipe)
         r = self.recipe
         self.start = nn.Parameter(torch.randn(r.dim) * r.dim**-0.5)
-        self.net = EncoderDecoder(r.dim, r.layers, r.heads, head_dim=r.head_dim, ff=r.ff, dropout=r.dropout)
+        self.net = EncoderDecoder(r.dim, r.layers, r.heads, r.head_dim, r.ff, r.dropout, r.ff_layers)
 
     def losses(self, sequences: Tensor, times: Tensor | None = None, whole: Tensor | None = None) -> dict[str, Tensor]:
         "A cross-entropy a level, for every prefix of every history, like lengths together; times are not looked at"

@@ -375,9 +375,10 @@ def partner_overlap(
 def category_labels(
     items: pd.DataFrame,  # Frame of items with a column `categories`: lists of paths
 ) -> list[str]:  # (N,) a label for each item
-    "The first path's name at the first depth where no name covers nine items in ten"
+    "The first path's name at the first depth where no name covers nine items in ten; empty where no item has a path"
     paths = [p[0] if len(p) else [] for p in items["categories"]]
-    for depth in range(max(map(len, paths))):
+    labels = [""] * len(paths)
+    for depth in range(max(map(len, paths), default=0)):
         labels = [p[depth] if depth < len(p) else "" for p in paths]
         if Counter(labels).most_common(1)[0][1] <= 0.9 * len(labels):
             break
@@ -394,12 +395,12 @@ KEPT = {  # What a prefix keeps together: the same by chance
 def health(
     sids: SemanticIDs,
     embeddings: Tensor | None = None,  # (N, d) text embeddings: adds the neighbours
-    dataset: Dataset | None = None,  # Items and histories: adds the categories and what is bought together
+    dataset: Dataset | None = None,  # Items and histories: adds the categories, if any, and what is bought together
 ) -> pd.DataFrame:  # A row for each measure, a column for each level, from 1; the last is the collision digit
     "The health card"
     parts = code_usage(sids) | tree_shape(sids)
-    if dataset is not None:
-        parts |= category_purity(sids, category_labels(dataset.items))
+    if dataset is not None and len(set(labels := category_labels(dataset.items))) > 1:
+        parts |= category_purity(sids, labels)
     if embeddings is not None:
         parts |= neighbour_overlap(sids, embeddings)
     if dataset is not None:

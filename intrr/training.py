@@ -354,7 +354,7 @@ def validation_recall(
     sample: int | None = None,  # Look at so many users only, always the same ones
     processes: Processes | None = None,  # That share the users; this one alone if not told
 ) -> float:  # Share of users whose item is among the first k
-    "Recall@k over the users of `split`; raises `InputError` for the training part, which has no targets"
+    "Recall@k over the users of `split`; raises `InputError` for a part without targets, and for scores that are NaN"
     if split.target is None:
         raise InputError(f"{split}: this part has no targets; use valid() or test()")
     chosen = torch.randperm(len(split), generator=torch.Generator().manual_seed(0))[:sample]
@@ -363,7 +363,8 @@ def validation_recall(
     width = split.lengths[users].clamp(max=model.max_len)
     x, y = split.histories(users, model.max_len).to(device), split.target[users].to(device)
     times = split.times(users, model.max_len) if model.uses_times else None
-    times, hits = None if times is None else times.to(device), torch.zeros((), dtype=torch.long, device=device)
+    times = None if times is None else times.to(device)
+    hits, sane = torch.zeros((), dtype=torch.long, device=device), torch.ones((), dtype=torch.bool, device=device)
     batch = batch or max(1, min(512, 2**27 // model.n_items))
     for start in range(0, len(users), batch):
         at = slice(start, start + batch)
@@ -371,13 +372,17 @@ def validation_recall(
         s = model.scores(x[cut], None if times is None else times[cut])
         mine = s.gather(1, y[at, None])
         hits += ((s > mine).sum(1) + ((s == mine).sum(1) - 1) / 2 < k).sum()
+        sane &= ~s.amax(1).isnan().any()
+    if not sane:
+        raise InputError("validation: the model's scores are no longer numbers; use a smaller learning rate")
     return int(hits if processes is None else processes.sum(hits)) / len(chosen)
 
-# %% ../nbs/30_training.ipynb #4680e4a5
+# %% ../nbs/30_training.ipynb #4c1e5720
 @dataclass
 class Progress:
     "Where a training run stands"
 
+    seed: int = 0  # Of the batches and of dropout
     epoch: int = 0  # Epochs done
     best: float = -1.0  # Best validation Recall@10
     best_epoch: int = 0  # When it was reached, from 1
@@ -498,12 +503,14 @@ def fit(
 ) -> Progress:  # Epochs, seconds, the best validation Recall@10, the curve
     "Train until validation Recall@10 has not risen for `patience` epochs, or for `epochs` epochs"
     keep_freed_memory()
-    stepper, now = make_stepper(model, dataset, fixed), Progress()
+    stepper, now = make_stepper(model, dataset, fixed), Progress(seed)
     recipe, optimizer, processes = model.recipe, stepper.optimizer, stepper.processes
     processes.agree(model)
     first, best = processes.rank == 0, {k: v.clone() for k, v in model.state_dict().items()}
     if checkpoint and resume and Path(checkpoint).exists():
         best, now = load_checkpoint(Path(checkpoint), model, optimizer)
+        if now.seed != seed:
+            raise InputError(f"{checkpoint}: a run of seed {now.seed}, not {seed}; resume that one, or start anew")
     while now.epoch < recipe.epochs and now.epoch - now.best_epoch < recipe.patience:
         start = 1_000_003 * seed + now.epoch
         batches = epoch_batches(stepper, seed_everything(start))
