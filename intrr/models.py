@@ -190,7 +190,7 @@ class Recipe:
 
     @classmethod
     def paper(cls, **changes: Any) -> Recipe:
-        "The published configuration (section 4.1, appendix); $\\lambda$ is not published, and biases and norms do not decay"
+        "The published configuration (section 4.1, appendix); $\\lambda$ is not published, and only matrices decay"
         return replace(
             cls(
                 dim=256,

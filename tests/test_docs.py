@@ -1,6 +1,7 @@
 "The site and the README: built from the notebooks, complete, every link good, nothing asked of another host."
 
 import ast
+import inspect
 import re
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
+from intrr.cli import COMMANDS
 from intrr.docs import navigation, notebooks, page_name, readme_text
 
 ROOT = Path(__file__).parents[1]
@@ -117,3 +119,13 @@ def test_readme_links_resolve():
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     urls = [u for u in re.findall(r"\]\(([^)\s]+)\)", text) if not outside(u) and not u.startswith("#")]
     assert urls and not [u for u in urls if not (ROOT / u.partition("#")[0]).exists()]
+
+
+def test_commands_in_the_text_exist():
+    said = [(p.name, m) for p in notebooks(ROOT) for m in re.findall(r"\bintrr ([a-z]+) ([^`\n\"]*)", p.read_text())]
+    said = [(page, name, re.findall(r"--([a-z-]+)", rest)) for page, (name, rest) in said if name in COMMANDS]
+    assert len(said) > 20 and sum(bool(options) for *_, options in said) > 10
+    known = {name: {p.replace("_", "-") for p in inspect.signature(fn).parameters} for name, fn in COMMANDS.items()}
+    assert not [(page, name, o) for page, name, options in said for o in options if o not in known[name]]
+    inline = [(p.name, m) for p in notebooks(ROOT) for m in re.findall(r"`intrr ([a-z]+)", p.read_text())]
+    assert not [(page, name) for page, name in inline if name not in COMMANDS]
