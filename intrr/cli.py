@@ -334,8 +334,7 @@ def matrix(
 def bench(
     what: Positional[str] = "all",  # train, infer or all
     data: str | None = None,  # Dataset folder, or `synthetic`; made-up histories if not told
-    run: Path
-    | None = None,  # Run folder whose Semantic IDs and trained models are used; else IDs are made from the data
+    run: Path | None = None,  # Run folder with Semantic IDs and trained models; else IDs are made from the data
     size: str = "paper",  # recommended, laptop, paper or trial
     only: tuple[str, ...] = (),  # Only rows whose name holds one of these, such as intrr-transformer or beam50
     threads: int | None = None,  # Of the CPU; as many as cores if not told

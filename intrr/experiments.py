@@ -19,7 +19,6 @@ from filelock import FileLock, Timeout
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from .backbones import BACKBONES
 from .baselines import BASELINES, fit_baseline
 from intrr.core import (
     InputError,
@@ -559,7 +558,7 @@ ABLATIONS: dict[str, dict[str, dict[str, Any]]] = {  # Question: variant: fields
     "token-no-uid": {f"{x}-no-uid": {"assignment": x, "uid_residual": 0.0} for x in ("static", "hard", "soft")},
     "alignment": {f"alignment{x}": {"alignment": x} for x in (0.0, 0.03, 0.1, 0.3, 1.0)},
     "mlps": {"split": {"split": True}},
-    "backbone": {x: {"backbone": x} for x in BACKBONES},
+    "backbone": {"hstu-original": {"backbone": "hstu-original"}},
     "levels": {f"levels{x}": {"levels": x} for x in (1, 2, 3, 4)},
     "codewords": {f"codewords{x}": {"size": x} for x in (64, 256)},
     "start": {"codeword-std1": {"codeword_std": 1.0}, "projection": {"uid_dim": 512}, "warmup1": {"warmup": 1}},

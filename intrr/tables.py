@@ -199,8 +199,9 @@ def ablation_table(
     mask: str = "masked",  # or `unmasked`
 ) -> pd.DataFrame:  # By question, variant: `runs`, `value`, `difference`, `low`, `high`, `real`
     "Each change of the recipe against no change, with paired 95 % intervals; what has not been run is left out"
-    own = {"dataset": dataset, "size": size, "model": "intrr", "quantizer": "rkmeans", "backbone": "transformer"}
-    base = [r for r in select(load_records(folder), **own) if r["config"]["setup"]["ties"] is None]
+    own = {"dataset": dataset, "size": size, "model": "intrr", "quantizer": "rkmeans"}
+    base = select(load_records(folder), **own, backbone="transformer")
+    base = [r for r in base if r["config"]["setup"]["ties"] is None]
     changed, rows = select(load_records(folder, "ablation"), **own), {}
     for question, group in ABLATIONS.items():
         for variant in group:
