@@ -199,7 +199,7 @@ def data_fingerprint(
 ) -> str:  # Changes with any interaction, time, id or item text
     "A short hash of all that a model can learn from"
     numbers = [b"" if x is None else x.numpy().tobytes() for x in (dataset.flat, dataset.offsets, dataset.times)]
-    words = [[str(x) for x in column] for column in (dataset.users, dataset.items["id"], dataset.items["text"])]
+    words = [[str(x) for x in dataset.items[column]] for column in ("id", "text")]
     return fingerprint([*(sha256(x).hexdigest() for x in numbers), *words])
 
 
