@@ -39,7 +39,7 @@ class Popularity(Recommender):
         times: Tensor | None = None,  # (B, T) not looked at
     ) -> Tensor:  # (B, N) float64
         "The counts, whatever the history"
-        return self.popularity.expand(len(histories), -1)
+        return self.popularity.repeat(len(histories), 1)
 
 # %% ../nbs/24_baselines.ipynb #85a4d005
 def transitions(

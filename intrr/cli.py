@@ -15,7 +15,6 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext, redirect_stdout
 from dataclasses import fields, replace
 from pathlib import Path
-from textwrap import shorten
 from typing import Any
 
 import pandas as pd
@@ -26,6 +25,7 @@ from tyro.conf import Positional
 
 from .baselines import BASELINES
 from .core import InputError, atomic_path, environment, first_process, pick_device, plain, save_json
+from .data import cut_text
 from .efficiency import Source, bench_table, machine_folder, plan, run_benches
 from .evaluation import markdown, table
 from .experiments import Run, Setup, evaluate_baseline, kept_record, run_matrix, span, stage_one, time_left
@@ -182,7 +182,7 @@ def sids(
     return {
         "run": run.folder,
         "sids": {"items": run.sids.n_items, "sizes": run.sids.sizes},
-        "health": run.health().to_dict("records"),
+        "health": run.health().to_dict("index"),
     }
 
 
@@ -381,7 +381,7 @@ def write_report(
         parts += ["## Redistribution", _figure(run, device), "![Redistribution of two items](redistribution.png)"]
     parts.append("## Recommendations")
     test = run.dataset.test()
-    for user in torch.arange(3).split(1):
+    for user in torch.arange(min(3, len(test))).split(1):
         out = _recommend(run, test.histories(user), test.times(user), 5, model, device)
         lines = [f"{n}. {_as_text(i['title'])} ({i['score']:.2f})" for n, i in enumerate(out["recommendations"], 1)]
         parts += ["After " + "; ".join(_as_text(i["title"]) for i in out["history"][-5:]) + ":", "\n".join(lines)]
@@ -392,7 +392,7 @@ def write_report(
 
 def _as_text(title: str) -> str:
     "A title as Markdown shows it literally, cut to a line"
-    return re.sub(r"([\\`*_<>\[\]|#&])", r"\\\1", shorten(title, 100, placeholder=" …"))
+    return re.sub(r"([\\`*_<>\[\]|#&])", r"\\\1", cut_text(title, 100))
 
 
 def _figure(run: Run, device: str) -> str:
@@ -400,14 +400,19 @@ def _figure(run: Run, device: str) -> str:
     net, _ = run.load("intrr", device)
     assert isinstance(net, IntRR)
     red = redistribution_of(net)
-    pair = pick_groups(red, run.sids, run.dataset, n=1)
-    fig = redistribution_heatmap(red, run.sids, pair.index.get_level_values("item"), pair["title"])
+    try:
+        pair = pick_groups(red, run.sids, run.dataset, n=1)
+        rows, titles, which = pair.index.get_level_values("item"), pair["title"], "Two that share their semantic codes"
+    except InputError:  # no two do
+        rows = (red.codes != run.sids.codes).sum(1).topk(min(2, run.sids.n_items)).indices.tolist()
+        titles, which = [run.dataset.title(row) for row in rows], "The two that have left most of their codes"
+    fig = redistribution_heatmap(red, run.sids, rows, titles)
     with atomic_path(run.folder / "redistribution.png") as tmp:
         fig.savefig(tmp, dpi=130, format="png")
     share = (red.codes[:, :-1] != run.sids.codes[:, :-1]).float().mean(0)
     moved = ", ".join(f"{100 * s:.0f} %" for s in share.tolist())
     levels = f"semantic levels 1 to {len(share)}"
-    return f"Of the items, {moved} have left their code on {levels}. Two that share their semantic codes:"
+    return f"Of the items, {moved} have left their code on {levels}. {which}:"
 
 # %% ../nbs/50_cli.ipynb #2de87054
 def main(

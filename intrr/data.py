@@ -12,9 +12,11 @@ import json
 import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from itertools import zip_longest
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 import numpy as np
@@ -26,7 +28,8 @@ from tqdm.auto import tqdm
 from .core import InputError, atomic_path, plain
 
 # %% auto #0
-__all__ = ['pad_runs', 'Split', 'Dataset', 'clean_text', 'item_text', 'from_frame', 'load', 'save', 'k_core', 'read_amazon']
+__all__ = ['pad_runs', 'Split', 'Dataset', 'clean_text', 'cut_text', 'item_text', 'from_frame', 'load', 'save', 'k_core',
+           'read_amazon']
 
 # %% ../nbs/01_data.ipynb #9c989dd4
 def pad_runs(
@@ -196,6 +199,15 @@ def clean_text(
     while (plainer := html.unescape(text)) != text:
         text = plainer
     return " ".join(text.split())
+
+
+def cut_text(
+    text: str,
+    width: int,  # Characters, at most
+) -> str:
+    "The beginning of a text, cut between words, or within one where the language or the text has no spaces"
+    cut = shorten(text, width, placeholder=" …")
+    return cut if len(cut) > width // 2 or len(text) <= width else text[: width - 1] + "…"
 
 # %% ../nbs/01_data.ipynb #ab75c971
 def item_text(
@@ -411,12 +423,7 @@ def load(
     dataset = _assemble(folder.resolve().name, items, _ids(users), ids, lengths, where)
     return replace(dataset, times=torch.from_numpy(_read_times(times, users, lengths))) if times else dataset
 
-# %% ../nbs/01_data.ipynb #d3f678f9
-def _write_lines(path: Path, lines: Iterable[str]) -> None:
-    with atomic_path(path) as tmp:
-        tmp.write_bytes(gzip.compress("".join(f"{line}\n" for line in lines).encode(), mtime=0))
-
-
+# %% ../nbs/01_data.ipynb #6af62c36
 def _row_lines(users: np.ndarray, values: np.ndarray, offsets: np.ndarray) -> Iterator[str]:
     text = values.astype(str)
     return (" ".join([str(u), *text[a:b]]) for u, a, b in zip(users, offsets[:-1], offsets[1:], strict=True))
@@ -441,14 +448,18 @@ def save(
     if found := sorted(n for n in other if (folder / n).exists()):
         raise InputError(f"{folder}: {found[0]} of another dataset is there; choose another folder or remove it")
     ids = dataset.items["id"].to_numpy()
-    odd = next((i for i in [*dataset.users, *ids] if len(str(i).split()) != 1), None)
+    odd = next((i for i in [*dataset.users, *ids] if str(i).split() != [str(i)]), None)
     if odd is not None:
         raise InputError(f"dataset '{dataset.name}': id '{odd}' is empty or holds a space; choose another id")
     offsets = dataset.offsets.numpy()
-    _write_lines(folder / "items.jsonl.gz", _item_lines(dataset.items))
+    lines = {"items.jsonl.gz": _item_lines(dataset.items)}
     if dataset.times is not None:
-        _write_lines(folder / "times.txt.gz", _row_lines(dataset.users, dataset.times.numpy(), offsets))
-    _write_lines(folder / "sequences.txt.gz", _row_lines(dataset.users, ids[dataset.flat.numpy()], offsets))
+        lines["times.txt.gz"] = _row_lines(dataset.users, dataset.times.numpy(), offsets)
+    lines["sequences.txt.gz"] = _row_lines(dataset.users, ids[dataset.flat.numpy()], offsets)
+    with ExitStack() as all_or_none:  # renamed when every part is written
+        for name, text in lines.items():
+            tmp = all_or_none.enter_context(atomic_path(folder / name))
+            tmp.write_bytes(gzip.compress("".join(f"{line}\n" for line in text).encode(), mtime=0))
 
 # %% ../nbs/01_data.ipynb #34d9ddcc
 def _loose(line: str, place: str, need: Sequence[str]) -> dict[str, Any]:

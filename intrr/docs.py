@@ -28,7 +28,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from .core import InputError
+from .core import InputError, atomic_path
 
 # %% auto #0
 __all__ = ['LIVE', 'project_root', 'settings', 'directives', 'notebooks', 'read_cells', 'is_export', 'execute', 'tidy', 'store',
@@ -169,7 +169,8 @@ def store(
         if cell.cell_type == "code":
             cell["outputs"] = tidy(cell.get("outputs", []))
     clean_nb(nb)
-    write_nb(nb, path)
+    with atomic_path(path) as tmp:
+        write_nb(nb, tmp)
 
 
 def run(
@@ -627,6 +628,8 @@ def site(
     "Build the documentation site"
     root = project_root()
     out = out or root / settings(root)["doc_path"]
+    if out.exists() and any(out.iterdir()) and not (out / "sitemap.xml").exists():
+        raise InputError(f"{out}: holds other things than a site; name an empty folder")
     with tempfile.TemporaryDirectory() as d:
         write_pages(root, Path(d))
         command = [sys.executable, "-m", "zensical", "build", "--clean", "-f", f"{d}/mkdocs.yml"]

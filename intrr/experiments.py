@@ -67,12 +67,15 @@ class Setup:
     encoder: str | None = None  # See `intrr.text.encode`; if not told, `tfidf` for `synthetic`, else MiniLM
     quantizer: str = "rkmeans"  # A name in `QUANTIZERS`
     levels: int = 3  # Semantic levels, without the collision digit
-    size: int | None = None  # Codewords a level; if not told, 128, or 32 below 5,000 items
+    size: int | None = None  # Codewords a level; if not told 128, below 5,000 items 32, or as many as items
     seed: int = 0  # Of the quantizer
 
     def __post_init__(self):
         if self.quantizer not in QUANTIZERS:
             raise InputError(f"no quantizer '{self.quantizer}'; known: {', '.join(QUANTIZERS)}")
+        for name, least in {"levels": 1, "size": 1, "ties": 0, "seed": 0}.items():
+            if (value := getattr(self, name)) is not None and value < least:
+                raise InputError(f"{name} is {value}; it must be at least {least}")
 
     def open(self) -> Dataset:
         "The data, with ties in the order asked for"
@@ -86,7 +89,7 @@ class Setup:
 
     def quantize(self, dataset: Dataset, embeddings: Tensor, progress: bool = True) -> SemanticIDs:
         "Stage 1: Semantic IDs from embeddings"
-        size = self.size or (128 if dataset.n_items >= 5000 else 32)
+        size = self.size or (128 if dataset.n_items >= 5000 else min(32, dataset.n_items))
         quantizer: Any = QUANTIZERS[self.quantizer]
         return (
             quantizer(levels=self.levels, size=size, seed=self.seed)

@@ -158,7 +158,7 @@ def search(
     "Items by what they are called"
     shop, words = explorer.shop, query.lower().split()
     if query.strip().startswith("<"):
-        prefix = [int(c) for c in re.findall(r"\d+", query)][: explorer.run.sids.levels]
+        prefix = [int(c[:9]) for c in re.findall(r"\d+", query)][: explorer.run.sids.levels]
         codes = explorer.run.sids.codes[:, : len(prefix)]
         hits = (codes == torch.tensor(prefix)).all(1).nonzero()[:, 0].tolist() if prefix else []
     else:
@@ -250,7 +250,7 @@ class Ranking:
 
 
 @lru_cache(maxsize=4)
-def _rank(model: Recommender, history: tuple[int, ...]) -> Ranking:
+def _rank(model: Recommender, history: tuple[int, ...], weights: tuple[tuple[int, int], ...]) -> Ranking:
     past = torch.tensor([history], dtype=torch.long)
     check_histories(past, model.n_items)
     with torch.no_grad():
@@ -265,7 +265,8 @@ def rank_items(
     history: Sequence[int],  # Item rows, oldest first
 ) -> Ranking:
     "Score and sort; raises `InputError` for an empty history or an unknown item; the last few are kept"
-    return _rank(model, tuple(history))
+    weights = model.parameters() if isinstance(model, torch.nn.Module) else ()
+    return _rank(model, tuple(history), tuple((w.data_ptr(), w._version) for w in weights))
 
 # %% ../nbs/41_explorer.ipynb #bce6d738
 def path_probabilities(
@@ -972,7 +973,7 @@ def tree_nodes(
     explorer: Explorer,
     prefix: Sequence[int] = (),  # Codes of the node to start from
     colour: str = "category",  # A key of `COLOUR_BY`
-) -> pd.DataFrame:  # `tree_frame` of two levels, with value, fill, strength (0 to 1), start and stop (items)
+) -> pd.DataFrame:  # `tree_frame` of two levels, with value, fill, strength, share (0 to 1), start and stop (items)
     "A node, what is below it, how each is coloured and where it stands in the sunburst"
     shop = explorer.shop
     values = {"popularity": shop.counts.numpy()}
@@ -981,11 +982,12 @@ def tree_nodes(
     nodes["value"] = nodes["purity" if colour == "category" else colour].astype(float)
     if colour == "category":
         nodes["fill"] = nodes["label"].map(category_colours(shop.labels)).fillna(OTHER)
-        nodes["strength"] = 0.25 + 0.75 * nodes["purity"] ** 2
+        nodes["strength"], nodes["share"] = 0.25 + 0.75 * nodes["purity"] ** 2, nodes["value"]
     else:
         low, high = value_range(nodes)
         place = ((nodes["value"] - low) / max(high - low, 1e-9)).clip(0, 1)
         nodes["fill"], nodes["strength"] = [SCALE[i] for i in (64 * place).round().astype(int)], 1.0
+        nodes["share"] = place if colour == "popularity" else nodes["value"]
     return _placed(nodes)
 
 
@@ -1034,8 +1036,7 @@ def _marks(explorer: Explorer, row: int) -> dict[str, str]:
 
 def _branch(explorer: Explorer, n: Mapping[str, Any], level: int) -> Markup:
     "A node in the list"
-    share = n["strength"] if n["value"] > 1 else n["value"]
-    bar = tag("i", style=f"width:{round(100 * share)}%;background:{n['fill']};opacity:{n['strength']:.2f}")
+    bar = tag("i", style=f"width:{round(100 * n['share'])}%;background:{n['fill']};opacity:{n['strength']:.2f}")
     meter = [
         tag("span", bar, cls="meter"),
         tag("span", f"{n['value']:.1f}" if n["value"] > 1 else f"{n['value']:.2f}", cls="num value"),

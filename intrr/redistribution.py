@@ -239,6 +239,8 @@ def together(
 ) -> pd.DataFrame:  # By level: `pairs`, `before`, `after`, their `error`, and what chance gives of each
     "Share of pairs with one code; `error`: half the 95 % interval of the difference, as if pairs were independent"
     rows = {}
+    if not len(pairs):
+        raise InputError("no pairs to look at; give at least one pair of items")
     for level in range(sids.levels - 1):
         codes = [c[:, level].cpu()[pairs] for c in (sids.codes, red.codes)]
         same = [(c[:, 0] == c[:, 1]).double() for c in codes]

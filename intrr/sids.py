@@ -375,14 +375,12 @@ def partner_overlap(
 def category_labels(
     items: pd.DataFrame,  # Frame of items with a column `categories`: lists of paths
 ) -> list[str]:  # (N,) a label for each item
-    "The first path's name at the first depth where no name covers nine items in ten; empty where no item has a path"
+    "The first path's name at the first depth where no name, nor none, covers nine items in ten; else the evenest"
     paths = [p[0] if len(p) else [] for p in items["categories"]]
-    labels = [""] * len(paths)
-    for depth in range(max(map(len, paths), default=0)):
-        labels = [p[depth] if depth < len(p) else "" for p in paths]
-        if Counter(labels).most_common(1)[0][1] <= 0.9 * len(labels):
-            break
-    return labels
+    depths = range(max(map(len, paths), default=0) or 1)
+    found = [[p[depth] if depth < len(p) else "" for p in paths] for depth in depths]
+    most = [Counter(labels).most_common(1)[0][1] for labels in found]
+    return next((o for o, n in zip(found, most, strict=True) if n <= 0.9 * len(o)), found[most.index(min(most))])
 
 # %% ../nbs/10_sids.ipynb #f39e4d22
 KEPT = {  # What a prefix keeps together: the same by chance

@@ -95,7 +95,10 @@ def paper_table(
     columns = ["recall@5", "recall@10", "ndcg@5", "ndcg@10"]
     ours = table(records, protocol).assign(spread=table(records, protocol, how="std")[metric])
     ours = ours.reset_index().set_index(keys)[["runs", *columns, "spread"]]
-    both = ours.join(theirs[columns].add_suffix(" published"), how="right")
+    ours = ours[ours.index.get_level_values("model").isin(["intrr", "flat"])]
+    more = ours.index.difference(theirs.index, sort=False)  # of a dataset that nobody has published
+    index = theirs.index.append(more)
+    both = ours.reindex(index).join(theirs[columns].add_suffix(" published").reindex(index))
     return both.join(pairs(records, folder, metric, mask).assign(model="intrr").set_index("model", append=True))
 
 # %% ../nbs/34_tables.ipynb #1f38a28a
@@ -184,6 +187,8 @@ def buckets(
 ) -> pd.DataFrame:  # By system and bucket: `users`, `value`, `error`, `model`
     "Each system's metric over the users of each bucket, with half the width of its 95 % interval"
     frames = {}
+    if not (records := list(records)):
+        raise InputError(f"no records to split by {trait}; run the matrix first")
     for system, runs in by_system(records).items():
         found = torch.stack([record_ranks(r, folder, mask) for r in runs])
         split = by(found, record_traits(runs[0], folder)[trait], edges, metric)

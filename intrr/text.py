@@ -48,7 +48,7 @@ def check_embeddings(
 def tfidf(
     texts: Sequence[str],  # (N,)
     dim: int = 128,  # At most; fewer for a small vocabulary
-) -> Tensor:  # (N, dim) float32, rows of length 1
+) -> Tensor:  # (N, dim) float32, rows of length 1; 0 for a text without words
     "Latent semantic vectors of texts; raises `InputError` if there are too few words"
     try:
         words = TfidfVectorizer(sublinear_tf=True, token_pattern=r"(?u)\b\w+\b").fit_transform(texts)

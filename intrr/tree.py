@@ -8,7 +8,7 @@ from __future__ import annotations
 import html
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from textwrap import shorten, wrap
+from textwrap import wrap
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,7 +23,7 @@ from matplotlib.ticker import LogLocator, NullFormatter
 from torch import Tensor
 
 from .core import InputError
-from .data import clean_text
+from .data import clean_text, cut_text
 from .sids import COLOURS, Page, SemanticIDs, category_purity, sid_text
 
 # %% auto #0
@@ -40,9 +40,7 @@ def caption(
 ) -> str:  # For matplotlib
     "A title as a figure shows it"
     text = " ".join(str(text or "").split()) or "(no title)"
-    if len(text) > width:
-        cut = shorten(text, width, placeholder=" …")
-        text = cut if len(cut) > width // 2 else text[: width - 1] + "…"
+    text = cut_text(text, width)
     return "".join(c if _GLYPHS.get_char_index(ord(c)) else "□" for c in text).replace("$", r"\$")
 
 # %% ../nbs/36_tree.ipynb #d22515d2
@@ -332,7 +330,7 @@ def web_text(
     width: int = 60,  # Characters, at most
 ) -> str:  # Plotly reads some HTML, and mathematics between `$`
     "A text that plotly shows as it is"
-    text = shorten(clean_text(text) or "no name", width, placeholder=" …")
+    text = cut_text(clean_text(text) or "no name", width)
     return html.escape(text, quote=False).replace("$", "&#36;")
 
 # %% ../nbs/36_tree.ipynb #790e5192
@@ -351,11 +349,7 @@ def _node_lines(
         lines.append(f"{node['purity']:.0%} {web_text(node['label'])}")
     numbers = {k: v for k, v in node.items() if isinstance(v, float) and k != "purity"}
     lines += [f"{web_text(k)} {v:.3g}" for k, v in numbers.items()]
-    first = (
-        wrap(shorten(clean_text(titles[0]) or "no name", 40, placeholder=" …"), 13)
-        if titles and node["code"] >= 0
-        else []
-    )
+    first = wrap(cut_text(clean_text(titles[0]) or "no name", 40), 13) if titles and node["code"] >= 0 else []
     return name, "<br>".join(map(web_text, first)), "<br>".join([*lines, *(f"· {web_text(t)}" for t in titles)])
 
 # %% ../nbs/36_tree.ipynb #0c630993

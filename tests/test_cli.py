@@ -36,7 +36,8 @@ def refused(out, *parts):
 def run(tmp_path_factory):
     "A run folder with Semantic IDs and a trained IntRR"
     folder = tmp_path_factory.mktemp("runs") / "demo"
-    assert intrr("sids", "--out", folder, "--json").returncode == 0
+    made = intrr("sids", "--out", folder, "--json")
+    assert made.returncode == 0 and "items not alone, %" in json.loads(made.stdout)["health"], made.stderr
     out = intrr("train", folder, *LITTLE, "--json")
     assert out.returncode == 0, out.stderr
     return folder
@@ -123,6 +124,21 @@ def test_refused(run, tmp_path, capsys, words, parts):
     code = main([str(place.get(w, w)) for w in words])
     refused(SimpleNamespace(returncode=code, stdout=(seen := capsys.readouterr()).out, stderr=seen.err), *parts)
     assert not (tmp_path / "new" / "run.json").exists()
+
+
+def test_whole_path_on_two_users_and_items_that_share_no_codes(tmp_path):
+    shop = tmp_path / "shop"
+    shop.mkdir()
+    words = ("red", "blue", "tin", "oak", "wool", "brass")
+    titles = [f"{a} {b} {n}" for n, (a, b) in enumerate((a, b) for a in words for b in words if a != b)]
+    items = [json.dumps({"id": n, "title": title}) for n, title in enumerate(titles)]
+    (shop / "items.jsonl").write_text("\n".join(items) + "\n")
+    (shop / "sequences.txt").write_text("ann 0 1 2 3 4 5\nbob 7 6 5 4 3 9\n")
+    out = intrr("run", "--data", shop, "--out", tmp_path / "run", "--models", "intrr", "--recipe", "epochs=1", "--json")
+    assert out.returncode == 0, out.stderr
+    report = (tmp_path / "run/report.md").read_text(encoding="utf-8")
+    assert "The two that have left most of their codes:" in report and report.count("\nAfter ") == 2
+    assert "category purity" not in report and (tmp_path / "run/redistribution.png").stat().st_size > 5000
 
 
 def test_unknown_words_leave_with_2():
