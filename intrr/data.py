@@ -314,6 +314,10 @@ def from_frame(
     for key in [k for k in ("user", "item", "time") if k in interactions and interactions[k].isna().any()]:
         row = int(interactions[key].isna().argmax())
         raise InputError(f"interactions, row {row}: '{key}' is missing; fill it or drop the row")
+    if not len(interactions):
+        raise InputError("interactions: no users; give at least three rows of each")
+    if "time" in interactions and (endless := interactions["time"].isin([np.inf, -np.inf])).any():
+        raise InputError(f"interactions, row {int(endless.argmax())}: 'time' is infinite; fill it or drop the row")
     records = items.astype(object).where(items.notna(), None).to_dict("records")
     frame = interactions.iloc[_chronological(interactions)]
     lengths = frame.groupby("user", sort=False).size()

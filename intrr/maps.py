@@ -284,11 +284,11 @@ def _cosines(
 def level_pairs(
     books: Sequence[Tensor],  # A codebook (K_l, d) a level
 ) -> Iterator[tuple[int, int, Tensor]]:  # Two levels from 1, the second not above the first, and all their cosines
-    "Every pair of levels"
-    books = [b.detach().float().cpu() for b in books]
-    for i, a in enumerate(books):
-        for j, b in enumerate(books[i:], i):
-            yield i + 1, j + 1, _cosines(a, b, i == j)
+    "Every pair of levels that have two codewords or more"
+    many = [(i, b.detach().float().cpu()) for i, b in enumerate(books, 1) if len(b) > 1]
+    for n, (i, a) in enumerate(many):
+        for j, b in many[n:]:
+            yield i, j, _cosines(a, b, i == j)
 
 
 def codeword_similarity(

@@ -201,6 +201,8 @@ def tree_frame(
     examples: int = 3,  # Titles of a node, at most
 ) -> pd.DataFrame:  # A row a node, from the top down: id, parent, depth, code, items, row; the columns asked for
     "A node and what is below it; `row` is the item where there is one only, else -1; `InputError` for an empty prefix"
+    if len(prefix) > sids.levels:
+        raise InputError(f"{sid_text(prefix)}: longer than an ID, which has {sids.levels} codes")
     inside = (sids.codes[:, : len(prefix)] == torch.tensor(prefix, dtype=torch.long)).all(1)
     rows = inside.nonzero()[:, 0].numpy()
     if not len(rows):
