@@ -220,7 +220,7 @@ def code_names(
     counts: list[Counter[str]] = [Counter() for _ in range(sids.sizes[level])]
     for code, label in zip(sids.codes[:, level].tolist(), labels, strict=True):
         counts[code][label] += 1
-    return [c.most_common(1)[0][0] if c else "" for c in counts]
+    return [(c.most_common(1)[0][0] or "no category") if c else "" for c in counts]
 
 # %% ../nbs/35_redistribution.ipynb #ca0826db
 def last_steps(
