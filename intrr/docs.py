@@ -24,6 +24,7 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import chdir, contextmanager
 from dataclasses import dataclass
 from functools import cache
+from io import BytesIO
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -31,11 +32,11 @@ from typing import Any
 from .core import InputError, atomic_path
 
 # %% auto #0
-__all__ = ['LIVE', 'project_root', 'settings', 'directives', 'notebooks', 'read_cells', 'is_export', 'execute', 'tidy', 'store',
-           'run', 'comments', 'Parameter', 'parameters', 'Entry', 'entries', 'outside_code', 'math', 'Links',
-           'page_name', 'prose', 'fence', 'entry_markdown', 'Pictures', 'output_markdown', 'plain_html',
-           'cell_markdown', 'title_of', 'page', 'navigation', 'write_pages', 'notebook_entries', 'site', 'readme_text',
-           'readme', 'main']
+__all__ = ['LIVE', 'project_root', 'settings', 'directives', 'notebooks', 'read_cells', 'is_export', 'execute', 'tidy',
+           'few_colours', 'store', 'run', 'comments', 'Parameter', 'parameters', 'Entry', 'entries', 'outside_code',
+           'math', 'Links', 'page_name', 'prose', 'fence', 'entry_markdown', 'Pictures', 'output_markdown',
+           'plain_html', 'cell_markdown', 'title_of', 'page', 'navigation', 'write_pages', 'notebook_entries', 'site',
+           'readme_text', 'readme', 'main']
 
 # %% ../nbs/90_docs.ipynb #1ff10216
 def project_root(
@@ -148,12 +149,25 @@ LIVE = {"application/vnd.jupyter.widget-view+json", "application/vnd.plotly.v1+j
 def tidy(
     outputs: Iterable[Mapping[str, Any]],  # Of one cell
 ) -> list[Any]:  # What is the same at each run
-    "Drop progress bars and live views of widgets and plotly figures"
+    "Drop progress bars and live views of widgets and plotly figures; pictures in 256 colours where that is smaller"
     kept = [dict(o) for o in outputs if o.get("name") != "stderr"]
     for o in kept:
         if "data" in o:
             o["data"] = {k: v for k, v in o["data"].items() if k not in LIVE}
+            if "image/png" in o["data"]:
+                o["data"]["image/png"] = few_colours(o["data"]["image/png"])
     return kept
+
+
+def few_colours(
+    png: str,  # In base 64
+) -> str:  # The same, or as long at most
+    "A picture as small as the eye allows: a plot has few colours, and a notebook is kept in every version"
+    from PIL import Image
+
+    picture = Image.open(BytesIO(base64.b64decode(png))).convert("RGB")
+    picture.quantize(256, dither=Image.Dither.NONE).save(out := BytesIO(), "png", optimize=True)
+    return min(png, base64.b64encode(out.getvalue()).decode(), key=len)
 
 # %% ../nbs/90_docs.ipynb #ed083f50
 def store(

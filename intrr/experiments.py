@@ -53,7 +53,7 @@ from .training import Progress, fit, load_weights
 
 # %% auto #0
 __all__ = ['SIZES', 'OWN_SIZES', 'RECIPES', 'SMALL', 'ABLATIONS', 'MATRICES', 'Setup', 'Experiment', 'size_recipe',
-           'data_fingerprint', 'data_as_it_lies', 'train_model', 'load_model', 'Run', 'make_record',
+           'data_fingerprint', 'folder_fingerprint', 'train_model', 'load_model', 'Run', 'make_record',
            'evaluate_experiment', 'evaluate_baseline', 'kept_record', 'different', 'claim', 'stage_one',
            'run_experiment', 'table1', 'ablations', 'vary', 'matrix', 'time_left', 'span', 'run_matrix', 'run_if_free']
 
@@ -206,16 +206,16 @@ def data_fingerprint(
     return fingerprint([*(sha256(x).hexdigest() for x in numbers), *words])
 
 
-def data_as_it_lies(
+def folder_fingerprint(
     source: str,  # A dataset folder, or `synthetic`
 ) -> str:
     "`data_fingerprint` of a folder, computed again only where a file in it has changed"
     files = sorted(Path(source).iterdir()) if Path(source).is_dir() else []
-    return _seen(source, tuple((f.name, f.stat().st_mtime_ns) for f in files))
+    return _read_fingerprint(source, tuple((f.name, f.stat().st_mtime_ns) for f in files))
 
 
 @lru_cache(maxsize=32)
-def _seen(source: str, files: tuple[tuple[str, int], ...]) -> str:
+def _read_fingerprint(source: str, files: tuple[tuple[str, int], ...]) -> str:
     return data_fingerprint(open_dataset(source))
 
 
@@ -403,7 +403,7 @@ def make_record(
         times |= {"train": now["seconds"], "epoch": now["seconds"] / max(1, now["epoch"])}
         times["validate"] = now["validation_seconds"]
     labels = {k: getattr(e, k) for k in ("quantizer", "backbone", "size", "variant", "seed")}
-    config: dict[str, Any] = {"setup": replace(e.setup, data=e.dataset), "data": data_as_it_lies(e.setup.data)}
+    config: dict[str, Any] = {"setup": replace(e.setup, data=e.dataset), "data": folder_fingerprint(e.setup.data)}
     config |= {"recipe": e.recipe, "curve": now.get("curve")}
     more = {"config": config, "params": meta.get("params", 0), "seconds": times, "epochs": now.get("epoch", 0)}
     return record(e.name, e.dataset, e.model, metrics, **labels, **more, device=pick_device(device))
@@ -471,7 +471,7 @@ def different(
     try:
         old, new = Experiment.of(record).values, e.values
         if data := record["config"].get("data"):
-            old, new = old | {"data": data}, new | {"data": data_as_it_lies(e.setup.data)}
+            old, new = old | {"data": data}, new | {"data": folder_fingerprint(e.setup.data)}
     except (KeyError, TypeError, AttributeError, InputError) as error:
         return f"not one that can be run here: {error}"
     return ", ".join(f"{k} was {old.get(k)}, is {new.get(k)}" for k in {**old, **new} if old.get(k) != new.get(k))

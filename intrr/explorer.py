@@ -158,6 +158,7 @@ def search(
     "Items by what they are called"
     shop, words = explorer.shop, query.lower().split()
     if query.strip().startswith("<"):
+        # nine digits at most: a longer number is no code, and would not fit an int64
         prefix = [int(c[:9]) for c in re.findall(r"\d+", query)][: explorer.run.sids.levels]
         codes = explorer.run.sids.codes[:, : len(prefix)]
         hits = (codes == torch.tensor(prefix)).all(1).nonzero()[:, 0].tolist() if prefix else []

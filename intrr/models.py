@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -22,10 +22,10 @@ from .ran import RAN, Redistribution, Step
 from .sids import SemanticIDs
 
 # %% auto #0
-__all__ = ['ASSIGNMENTS', 'KERNELS', 'MODELS', 'Recommender', 'check_histories', 'check_beam', 'drop_items', 'Recipe',
-           'catalogue_cross_entropy', 'SequenceModel', 'n_targets', 'make_backbone', 'ItemTokens', 'last_items',
-           'SASRec', 'level_cross_entropy', 'LevelLoss', 'HashedEmbedding', 'uid_table', 'occurrence_weights', 'IntRR',
-           'CodeTokens', 'FlatSID', 'TIGER', 'compile_call', 'Replay', 'build_model']
+__all__ = ['ASSIGNMENTS', 'RANGES', 'CHOICES', 'KERNELS', 'MODELS', 'Recommender', 'check_histories', 'check_beam', 'drop_items',
+           'check_recipe', 'Recipe', 'catalogue_cross_entropy', 'SequenceModel', 'n_targets', 'make_backbone',
+           'ItemTokens', 'last_items', 'SASRec', 'level_cross_entropy', 'LevelLoss', 'HashedEmbedding', 'uid_table',
+           'occurrence_weights', 'IntRR', 'CodeTokens', 'FlatSID', 'TIGER', 'compile_call', 'Replay', 'build_model']
 
 # %% ../nbs/23_models.ipynb #0609e4fa
 class Recommender:
@@ -121,6 +121,42 @@ ASSIGNMENTS = {
     "none": "no codewords: the UID alone",
 }
 
+# %% ../nbs/23_models.ipynb #01604c81
+RANGES: dict[str, tuple[str, Callable[[Any], bool]]] = {  # What a field must be: the fields, and whether a value is
+    "above 0": (
+        "dim layers heads ff_layers max_len hidden beam learning_rate targets epochs patience",
+        lambda v: v > 0,
+    ),
+    "above 0, or none": ("head_dim ff uid_dim codeword_std validation_users", lambda v: v is None or v > 0),
+    "at least 0": ("uid_residual alignment weight_decay warmup clip", lambda v: v >= 0),
+    "at least 0 and below 1": ("dropout token_dropout", lambda v: 0 <= v < 1),
+    "at least 2, or none": ("uid_buckets", lambda v: v is None or v >= 2),
+}
+CHOICES: dict[str, Iterable[str]] = {
+    "backbone": BACKBONES,
+    "normaliser": NORMALISERS,
+    "assignment": ASSIGNMENTS,
+    "uid_optimizer": ("adam", "rowwise"),
+    "precision": ("auto", "fp32", "bf16"),
+}
+
+
+def check_recipe(
+    recipe: Recipe,
+) -> None:
+    "Raise `InputError` for a value that no model can have, or values that do not go together"
+    for must, (names, fits) in RANGES.items():
+        for name in names.split():
+            if not fits(value := getattr(recipe, name)):
+                raise InputError(f"recipe: {name} is {value}; it must be {must}")
+    for name, known in CHOICES.items():
+        if (value := getattr(recipe, name)) not in known:
+            raise InputError(f"recipe: no {name} '{value}'; known: {', '.join(known)}")
+    if recipe.head_dim is None and recipe.heads > recipe.dim:
+        raise InputError(f"recipe: {recipe.heads} heads for a width of {recipe.dim}; take fewer, or tell head_dim")
+    if recipe.assignment == "none" and not recipe.uid_residual:
+        raise InputError("recipe: with assignment=none and uid_residual=0 all tokens are zero; keep one of the two")
+
 # %% ../nbs/23_models.ipynb #5b5a2624
 @dataclass(frozen=True)
 class Recipe:
@@ -159,34 +195,7 @@ class Recipe:
     precision: str = "auto"  # `fp32`, `bf16` (autocast), or `auto`: bf16 on a GPU, fp32 on a CPU
 
     def __post_init__(self):
-        positive = "dim layers heads ff_layers max_len hidden beam learning_rate targets epochs patience"
-        for name in positive.split():
-            if not getattr(self, name) > 0:
-                raise InputError(f"recipe: {name} is {getattr(self, name)}; it must be above 0")
-        for name in ("head_dim", "ff", "uid_dim", "codeword_std", "validation_users"):
-            if (value := getattr(self, name)) is not None and not value > 0:
-                raise InputError(f"recipe: {name} is {value}; it must be above 0, or none")
-        for name in ("uid_residual", "alignment", "weight_decay", "warmup", "clip"):
-            if not getattr(self, name) >= 0:
-                raise InputError(f"recipe: {name} is {getattr(self, name)}; it must not be below 0")
-        for name in ("dropout", "token_dropout"):
-            if not 0 <= getattr(self, name) < 1:
-                raise InputError(f"recipe: {name} is {getattr(self, name)}; it must be at least 0 and below 1")
-        if self.head_dim is None and self.heads > self.dim:
-            raise InputError(f"recipe: {self.heads} heads for a width of {self.dim}; take fewer, or tell head_dim")
-        if self.backbone not in BACKBONES:
-            raise InputError(f"recipe: no backbone '{self.backbone}'; known: {', '.join(BACKBONES)}")
-        if self.normaliser not in NORMALISERS:
-            raise InputError(f"recipe: no normaliser '{self.normaliser}'; known: {', '.join(NORMALISERS)}")
-        if self.assignment not in ASSIGNMENTS:
-            raise InputError(f"recipe: no assignment '{self.assignment}'; known: {', '.join(ASSIGNMENTS)}")
-        for name, known in (("uid_optimizer", ("adam", "rowwise")), ("precision", ("auto", "fp32", "bf16"))):
-            if getattr(self, name) not in known:
-                raise InputError(f"recipe: {name} is '{getattr(self, name)}'; known: {', '.join(known)}")
-        if self.uid_buckets is not None and self.uid_buckets < 2:
-            raise InputError(f"recipe: uid_buckets is {self.uid_buckets}; give at least 2, or none for a row an item")
-        if self.assignment == "none" and not self.uid_residual:
-            raise InputError("recipe: with assignment=none and uid_residual=0 all tokens are zero; keep one of the two")
+        check_recipe(self)
 
     @classmethod
     def paper(cls, **changes: Any) -> Recipe:
