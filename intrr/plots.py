@@ -424,6 +424,7 @@ def forest_figure(
     if "published" in frame and frame["published"].notna().any():
         ax.plot(frame["published"], rows, "D", markersize=6, markerfacecolor="none", color="black", label="published")
         ax.legend(loc="best", frameon=False)
+    ax.locator_params(axis="x", nbins=6)  # room for the numbers where the names are long
     ax.set_title(title, loc="left")
     ax.set_xlabel(f"difference in {metric} (paired 95 % interval; hollow: may be 0)")
     return fig
