@@ -162,11 +162,13 @@ def tidy(
 def few_colours(
     png: str,  # In base 64
 ) -> str:  # The same, or as long at most
-    "A picture as small as the eye allows: a plot has few colours, and a notebook is kept in every version"
+    "A picture as small as the eye allows, as a notebook is kept in every version; one that can be seen through stays"
     from PIL import Image
 
-    picture = Image.open(BytesIO(base64.b64decode(png))).convert("RGB")
-    picture.quantize(256, dither=Image.Dither.NONE).save(out := BytesIO(), "png", optimize=True)
+    picture = Image.open(BytesIO(base64.b64decode(png))).convert("RGBA")
+    if min(picture.getchannel("A").tobytes()) < 255:
+        return png
+    picture.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(out := BytesIO(), "png", optimize=True)
     return min(png, base64.b64encode(out.getvalue()).decode(), key=len)
 
 # %% ../nbs/90_docs.ipynb #ed083f50
