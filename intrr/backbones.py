@@ -153,9 +153,10 @@ class Backbone(nn.Module):
     norm: nn.Module  # After the last block
     scale: float  # Factor of $q k^\top$
 
-    def __init__(self, heads: int):
+    def __init__(self, heads: int, tables: int = 1):
         super().__init__()
-        self.distance = BucketBias(distance_starts(), heads)
+        self.tables = tables  # Of distance biases: one for all blocks, or one per block
+        self.distance = BucketBias(distance_starts(), heads * tables)
         self.clock: BucketBias | None = None
 
     @abstractmethod
@@ -179,12 +180,13 @@ class Backbone(nn.Module):
         self,
         far: Tensor,  # Positions from key to query, `(..., Q, K)` long; negative if the key must not be seen
         gap: Tensor | None,  # Seconds from key to query, the same
-    ) -> Tensor:  # `(..., heads, Q, K)`
+    ) -> list[Tensor]:  # One per block, `(..., heads, Q, K)` each
         "What is added to the attention logits"
         bias = self.distance(far)
         if self.clock is not None and gap is not None:
             bias = bias + self.clock(gap)
-        return bias.masked_fill((far < 0).unsqueeze(-3), -torch.inf)
+        parts = bias.masked_fill((far < 0).unsqueeze(-3), -torch.inf).chunk(self.tables, -3)
+        return [parts[i % self.tables] for i, _ in enumerate(self.blocks)]
 
     def encode(
         self, x: Tensor, times: Tensor | None = None, now: Tensor | None = None, lengths: Tensor | None = None
@@ -192,8 +194,8 @@ class Backbone(nn.Module):
         "The states of `forward`, or with `lengths` the last state alone; and the keys and values of each block"
         place = torch.arange(x.shape[1], device=x.device)
         gap = None if times is None else (times if now is None else now)[:, :, None] - times[:, None]
-        bias, kept, blocks = self.bias(place[:, None] - place, gap), [], [*self.blocks]
-        for block in blocks:
+        kept, blocks = [], [*self.blocks]
+        for block, bias in zip(blocks, self.bias(place[:, None] - place, gap), strict=True):
             q, k, v, *rest = block.project(x)
             kept.append((k, v))
             if lengths is not None and block is blocks[-1]:
@@ -242,7 +244,7 @@ class Backbone(nn.Module):
         for i, block in enumerate(self.blocks):
             q, k, v, *rest = block.project(x)
             own.append(continue_beams(cache.own[i] if cache.own else None, torch.stack([k, v]), parent))
-            mixed = attend_beams(self.scale * q, cache.history[i], own[i], bias, self.weigh)
+            mixed = attend_beams(self.scale * q, cache.history[i], own[i], bias[i], self.weigh)
             x = block.finish(x, mixed, *rest)
         return self.norm(x), cache._replace(own=own)
 
@@ -258,14 +260,15 @@ class Block(nn.Module):
         ff: int,  # Hidden width of the feed-forward network
         dropout: float,  # Of each branch's output, and of hidden layers
         ff_layers: int = 1,  # Hidden layers of the feed-forward network
+        released: bool = False,  # Feed-forward biases and dropout as in the published code
     ):
         super().__init__()
-        self.heads = heads
+        self.heads, self.released = heads, released
         self.norm_attn, self.norm_ff = nn.RMSNorm(dim), nn.RMSNorm(dim)
         self.qkv = nn.Linear(dim, 3 * heads * head_dim, bias=False)
         self.out = nn.Linear(heads * head_dim, dim, bias=False)
-        self.up, self.down = nn.Linear(dim, ff, bias=False), nn.Linear(ff, dim, bias=False)
-        self.deeper = nn.ModuleList(nn.Linear(ff, ff, bias=False) for _ in range(ff_layers - 1))
+        self.up, self.down = nn.Linear(dim, ff, bias=released), nn.Linear(ff, dim, bias=released)
+        self.deeper = nn.ModuleList(nn.Linear(ff, ff, bias=released) for _ in range(ff_layers - 1))
         self.drop = Dropout(dropout)
 
     def project(
@@ -285,10 +288,12 @@ class Block(nn.Module):
 
     def feed(self, x: Tensor) -> Tensor:
         "The second branch, `(B, T, d)` in and out"
-        y = self.drop(F.relu(self.up(self.norm_ff(x))))
+        y = F.relu(self.up(self.norm_ff(x)))
+        y = y if self.released else self.drop(y)
         for layer in self.deeper:
             y = self.drop(F.relu(layer(y)))
-        return x + self.drop(self.down(y))
+        y = self.drop(self.down(y))
+        return x + (self.drop(y) if self.released else y)
 
     def finish(self, x: Tensor, mixed: Tensor) -> Tensor:
         "The half after attention"
@@ -298,6 +303,15 @@ class Block(nn.Module):
         "Start close to the identity"
         nn.init.normal_(self.out.weight, std=0.02)
         nn.init.normal_(self.down.weight, std=0.02)
+
+    @torch.no_grad()
+    def start_as_t5(self) -> None:
+        "T5's initial projections for attention: the queries are small, as no factor divides the logits"
+        q, k, v = self.qkv.weight.chunk(3)
+        dim, heads = self.qkv.in_features, self.out.in_features
+        for part, std in ((q, (dim * heads / self.heads) ** -0.5), (k, dim**-0.5), (v, dim**-0.5)):
+            part.normal_(std=std)
+        self.out.weight.normal_(std=heads**-0.5)
 
 # %% ../nbs/20_backbones.ipynb #1869b41e
 class Transformer(Backbone):
@@ -312,20 +326,27 @@ class Transformer(Backbone):
         ff: int | None = None,  # Hidden width of the feed-forward networks; `4 * dim` if not told
         dropout: float = 0.2,
         ff_layers: int = 1,  # Their hidden layers
+        released: bool = False,  # As in the published code: see the table above
     ):
         super().__init__(heads)
         head_dim, ff = head_dim or dim // heads, ff or 4 * dim
-        blocks = [Block(dim, heads, head_dim, ff, dropout, ff_layers) for _ in range(layers)]
+        blocks = [Block(dim, heads, head_dim, ff, dropout, ff_layers, released) for _ in range(layers)]
         self.blocks, self.norm, self.scale = nn.ModuleList(blocks), nn.RMSNorm(dim), head_dim**-0.5
+        self.drop_weights = Dropout(dropout if released else 0.0)
         for block in blocks:
-            block.start_small()
+            block.start_as_t5() if released else block.start_small()
+        if released:
+            self.norm, self.scale = nn.Sequential(nn.RMSNorm(dim), Dropout(dropout)), 1.0
+            nn.init.normal_(self.distance.weight, std=dim**-0.5)
 
     def weigh(self, logits: Tensor) -> Tensor:
         "Softmax over the keys"
         return logits.softmax(-1)
 
     def attend(self, q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> Tensor:
-        "The same as `Backbone.attend`, in one kernel"
+        "The same as `Backbone.attend`, in one kernel; dropout of the weights needs them written out"
+        if self.training and self.drop_weights.p:
+            return self.drop_weights(self.weigh(self.scale * q @ k.mT + bias)) @ v
         return F.scaled_dot_product_attention(q, k, v, attn_mask=bias, scale=self.scale)
 
 # %% ../nbs/20_backbones.ipynb #72981c10
@@ -353,6 +374,7 @@ class HSTUBlock(nn.Module):
         head_dim: int,  # Width of one head
         dropout: float,  # Of the branch's output
         original: bool,  # SiLU on $u, v, q, k$ and a norm of $a$; else SiLU on $u$ alone
+        small: bool = True,  # Start close to the identity
     ):
         super().__init__()
         self.heads, self.original = heads, original
@@ -361,7 +383,8 @@ class HSTUBlock(nn.Module):
         self.norm_mixed = nn.LayerNorm(heads * head_dim) if original else nn.Identity()
         self.out = nn.Linear(heads * head_dim, dim)
         self.drop = Dropout(dropout)
-        nn.init.normal_(self.out.weight, std=0.02)
+        if small:
+            nn.init.normal_(self.out.weight, std=0.02)
 
     def project(
         self,
@@ -394,14 +417,20 @@ class HSTU(Backbone):
         ff: int | None = None,  # Not used: there is no feed-forward network
         dropout: float = 0.2,
         ff_layers: int = 1,  # Not used either
+        released: bool = False,  # As in the published code: no norm at the end, and biases per block that start random
         variant: str = "paper",  # `paper` or `original`; raises `InputError` for another
     ):
         if variant not in ("paper", "original"):
             raise InputError(f"HSTU: no variant '{variant}'; known: paper, original")
-        super().__init__(heads)
+        if released and variant == "original":
+            raise InputError("HSTU: the published code has no original variant; use backbone=hstu or released=False")
+        super().__init__(heads, tables=layers if released else 1)
         head_dim, original = head_dim or dim // heads, variant == "original"
-        self.blocks = nn.ModuleList(HSTUBlock(dim, heads, head_dim, dropout, original) for _ in range(layers))
-        self.norm, self.scale = nn.LayerNorm(dim), 1.0 if original else head_dim**-0.5
+        blocks = [HSTUBlock(dim, heads, head_dim, dropout, original, not released) for _ in range(layers)]
+        self.blocks, self.scale = nn.ModuleList(blocks), 1.0 if original else head_dim**-0.5
+        self.norm = nn.Identity() if released else nn.LayerNorm(dim)
+        if released:
+            nn.init.normal_(self.distance.weight)
         self.clock = BucketBias([2**k for k in range(31)], heads) if original else None
         self.variant = variant
 

@@ -24,8 +24,9 @@ from .sids import SemanticIDs
 # %% auto #0
 __all__ = ['ASSIGNMENTS', 'RANGES', 'CHOICES', 'KERNELS', 'MODELS', 'Recommender', 'check_histories', 'check_beam', 'drop_items',
            'check_recipe', 'Recipe', 'catalogue_cross_entropy', 'SequenceModel', 'n_targets', 'make_backbone',
-           'ItemTokens', 'last_items', 'SASRec', 'level_cross_entropy', 'LevelLoss', 'HashedEmbedding', 'uid_table',
-           'occurrence_weights', 'IntRR', 'CodeTokens', 'FlatSID', 'TIGER', 'compile_call', 'Replay', 'build_model']
+           'ItemTokens', 'last_items', 'spread_scores', 'SASRec', 'level_cross_entropy', 'LevelLoss', 'widen_digit',
+           'HashedEmbedding', 'uid_table', 'occurrence_weights', 'targets_behind', 'IntRR', 'CodeTokens', 'FlatSID',
+           'TIGER', 'compile_call', 'Replay', 'build_model']
 
 # %% ../nbs/23_models.ipynb #0609e4fa
 class Recommender:
@@ -127,14 +128,19 @@ RANGES: dict[str, tuple[str, Callable[[Any], bool]]] = {  # What a field must be
         "dim layers heads ff_layers max_len hidden beam learning_rate targets epochs patience",
         lambda v: v > 0,
     ),
-    "above 0, or none": ("head_dim ff uid_dim codeword_std validation_users", lambda v: v is None or v > 0),
+    "above 0, or none": (
+        "head_dim ff uid_dim codeword_std digit_size validation_users",
+        lambda v: v is None or v > 0,
+    ),
     "at least 0": ("uid_residual alignment weight_decay warmup clip", lambda v: v >= 0),
     "at least 0 and below 1": ("dropout token_dropout", lambda v: 0 <= v < 1),
     "at least 2, or none": ("uid_buckets", lambda v: v is None or v >= 2),
 }
-CHOICES: dict[str, Iterable[str]] = {
+CHOICES: dict[str, Iterable[str | None]] = {
     "backbone": BACKBONES,
     "normaliser": NORMALISERS,
+    "decode_over": (None, *NORMALISERS),
+    "alignment_over": ("items", "positions"),
     "assignment": ASSIGNMENTS,
     "uid_optimizer": ("adam", "rowwise"),
     "precision": ("auto", "fp32", "bf16"),
@@ -151,7 +157,7 @@ def check_recipe(
                 raise InputError(f"recipe: {name} is {value}; it must be {must}")
     for name, known in CHOICES.items():
         if (value := getattr(recipe, name)) not in known:
-            raise InputError(f"recipe: no {name} '{value}'; known: {', '.join(known)}")
+            raise InputError(f"recipe: no {name} '{value}'; known: {', '.join(map(str, known))}")
     if recipe.head_dim is None and recipe.heads > recipe.dim:
         raise InputError(f"recipe: {recipe.heads} heads for a width of {recipe.dim}; take fewer, or tell head_dim")
     if recipe.assignment == "none" and not recipe.uid_residual:
@@ -169,6 +175,7 @@ class Recipe:
     head_dim: int | None = None  # Width of a head; `dim // heads` if not told
     ff: int | None = None  # Hidden width of the feed-forward networks; `4 * dim` if not told
     ff_layers: int = 1  # Their hidden layers
+    as_released: bool = False  # Biases, dropout places and initial weights of the published code, see `Transformer`
     dropout: float = 0.2  # In the backbone
     token_dropout: float = 0.5  # On the tokens that enter the backbone
     max_len: int = 20  # History items that the model sees
@@ -177,14 +184,21 @@ class Recipe:
     uid_buckets: int | None = None  # Hashed UIDs: an item is the sum of two of so many rows; none: a row an item
     uid_optimizer: str = "adam"  # `adam`, or `rowwise`: one number of state a row, and only rows in use are touched
     uid_residual: float = 1.0  # Share of $g_i$ that is added to the item's token
-    codeword_std: float | None = None  # Initial standard deviation of the codewords; $d^{-1/2}$ if not told
+    codeword_std: float | None = None  # Initial standard deviation of the codewords; default: $d^{-1/2}$
+    digit_size: int | None = None  # Codewords of the collision level; default: as many as occur
     assignment: str = "hard"  # How an item's token comes from codewords: a name in `ASSIGNMENTS`
     split: bool = False  # Own MLPs on RAN's item side; the paper shares them with the user side
     normaliser: str = "catalogue"  # What the loss's softmax runs over: `catalogue`, `children` or `codes`
-    beam: int = 50  # Width of the beam, in models that have no exact scores
+    decode_over: str | None = None  # What decoding's softmax runs over; default: the same as `normaliser`
+    exact: bool = True  # Score every item, where the model can; else only what a beam meets
+    beam: int = 50  # Width of the beam, where scores are not exact
     alignment: float = 0.1  # $\lambda$ of the alignment loss
+    alignment_over: str = (
+        "items"  # What it is a mean over: distinct `items` of the batch, or all `positions` of all prefixes
+    )
     learning_rate: float = 1e-3  # Of Adam
     weight_decay: float = 0.01  # Of matrices and embeddings
+    decay_all: bool = False  # Of biases and norms as well
     decoupled: bool = True  # AdamW; else Adam with an L2 term
     warmup: int = 200  # Steps to the full learning rate
     clip: float = 1.0  # Largest gradient norm; 0 for none
@@ -197,35 +211,51 @@ class Recipe:
     def __post_init__(self):
         check_recipe(self)
 
+    @property
+    def decoding(self) -> str:
+        "What decoding's softmax runs over"
+        return self.decode_over or self.normaliser
+
     @classmethod
-    def paper(cls, **changes: Any) -> Recipe:
-        "The published configuration (section 4.1, appendix); $\\lambda$ is not published, and only matrices decay"
-        return replace(
-            cls(
-                dim=256,
-                layers=4,
-                heads=6,
-                head_dim=64,
-                ff=1024,
-                ff_layers=2,
-                dropout=0.15,
-                token_dropout=0.15,
-                hidden=512,
-                uid_dim=512,
-                uid_residual=0.0,
-                codeword_std=1.0,
-                normaliser="codes",
-                learning_rate=1e-3,
-                weight_decay=1e-4,
-                decoupled=False,
-                warmup=1,
-                clip=0.0,
-                targets=3000,
-                epochs=100,
-                patience=10,
-            ),
-            **changes,
+    def paper(cls, model: str = "intrr", backbone: str = "transformer", **changes: Any) -> Recipe:
+        "What the published code trains and decodes, `intrr` or `flat`; raises `InputError` for another model"
+        if model not in ("intrr", "flat"):
+            raise InputError(f"recipe: the paper trains no '{model}'; known: intrr, flat")
+        found = cls(
+            backbone=backbone,
+            dim=256,
+            layers=4,
+            heads=6,
+            head_dim=64,
+            ff=1024,
+            ff_layers=2,
+            as_released=True,
+            dropout=0.15,
+            token_dropout=0.15,
+            max_len=19 if model == "intrr" else 29,
+            hidden=512,
+            uid_dim=512,
+            uid_residual=0.0,
+            codeword_std=1.0,
+            digit_size=128,
+            normaliser="codes",
+            decode_over="children",
+            exact=False,
+            beam=10,
+            alignment=0.0,
+            alignment_over="positions",
+            learning_rate=1e-3,
+            weight_decay=1e-4,
+            decay_all=True,
+            decoupled=False,
+            warmup=1,
+            clip=0.0,
+            targets=3000,
+            epochs=100,
+            patience=10,
         )
+        hstu = {"heads": 4, "token_dropout": 0.0} if backbone == "hstu" else {}
+        return replace(found, **hstu | changes)
 
     @classmethod
     def sasrec(cls, **changes: Any) -> Recipe:
@@ -335,7 +365,8 @@ def make_backbone(
 ) -> Backbone:  # `(B, T, d)` to `(B, T, d)`, causal
     "The backbone that a recipe names"
     r = recipe
-    return BACKBONES[r.backbone](r.dim, r.layers, r.heads, r.head_dim, r.ff, r.dropout, r.ff_layers)
+    shape = r.dim, r.layers, r.heads, r.head_dim, r.ff, r.dropout, r.ff_layers
+    return BACKBONES[r.backbone](*shape, released=r.as_released)
 
 # %% ../nbs/23_models.ipynb #fd0db295
 class ItemTokens(SequenceModel):
@@ -424,6 +455,16 @@ def last_items(
     count = (histories >= 0).sum(1, keepdim=True)
     place = torch.arange(min(n, histories.shape[1]), device=histories.device) + (count - n).clamp(min=0)
     return values.gather(1, place.clamp(max=histories.shape[1] - 1)).masked_fill(place >= count, -1)
+
+# %% ../nbs/23_models.ipynb #c4a1e7f0
+def spread_scores(
+    scores: Tensor,  # `(B, k)`
+    rows: Tensor,  # Item rows, `(B, k)`; -1 for none
+    n_items: int,  # Catalogue size $N$
+) -> Tensor:  # `(B, N)`
+    "The scores of some items among all: $-\\infty$ for the others"
+    out = scores.new_full((len(scores), n_items + 1), -torch.inf)
+    return out.scatter_(1, rows % (n_items + 1), scores)[:, :-1]
 
 # %% ../nbs/23_models.ipynb #254f6b1b
 class SASRec(ItemTokens):
@@ -514,6 +555,14 @@ class LevelLoss(nn.Module):
             nats = nats + among.logsumexp(1) - s.gather(1, self.codes[item, level, None])[:, 0]
         return (nats * weight).sum()
 
+# %% ../nbs/23_models.ipynb #6b0c51d2
+def widen_digit(
+    sids: SemanticIDs,  # The catalogue's IDs
+    recipe: Recipe,
+) -> SemanticIDs:  # The same codes
+    "IDs whose collision level has as many codewords as the recipe says; raises `InputError` if more occur"
+    return sids if recipe.digit_size is None else replace(sids, sizes=(*sids.sizes[:-1], recipe.digit_size))
+
 # %% ../nbs/23_models.ipynb #aa715e1a
 class HashedEmbedding(nn.Embedding):
     "Two rows of a small table, added (Svenstrup et al. 2017, without importance weights)"
@@ -549,6 +598,13 @@ def occurrence_weights(
 
     return share(items) / share(order).sum().clamp(min=1)
 
+# %% ../nbs/23_models.ipynb #1be84f93
+def targets_behind(
+    sequences: Tensor,  # Item rows, `(B, T + 1)`, right-padded with -1
+) -> Tensor:  # `(B, T)` long
+    "How many targets stand behind each place: the number of prefixes that hold it"
+    return (sequences[:, 1:] >= 0).flip(1).cumsum(1).flip(1)
+
 # %% ../nbs/23_models.ipynb #84cfe46a
 class IntRR(ItemTokens):
     "Integrated recommendation with a Recursive-Assignment Network (arXiv 2602.20704)"
@@ -562,7 +618,7 @@ class IntRR(ItemTokens):
         recipe: Recipe | None = None,  # `Recipe()` if not told
     ):
         super().__init__(sids.n_items, recipe or Recipe())
-        r = self.recipe
+        r, sids = self.recipe, widen_digit(sids, self.recipe)
         self.ran = RAN(sids, r.dim, r.hidden, r.codeword_std)
         own = nn.ModuleList(Step(r.dim, r.hidden) for _ in self.ran.steps) if r.split else None
         self.item_steps: Sequence[Step] | None = own  # ty: ignore[invalid-assignment]
@@ -570,6 +626,9 @@ class IntRR(ItemTokens):
         self.uid = uid_table(sids.n_items, r)
         self.project = nn.Linear(r.uid_dim, r.dim) if r.uid_dim else None
         self.level_loss = LevelLoss(sids, r.normaliser == "children")
+        if r.as_released:
+            for step in self.ran.steps:
+                step.start_as_one()
 
     def guidance(
         self,
@@ -599,19 +658,28 @@ class IntRR(ItemTokens):
         return self.redistribute(items).token
 
     def item_scores(self, states: Tensor) -> Tensor:
-        "Exact scores along each item's ID"
-        return item_logits(self.ran, self.sums, states, self.recipe.normaliser)
+        "Exact scores along each item's ID, as decoding normalises them"
+        return item_logits(self.ran, self.sums, states, self.recipe.decoding)
+
+    @torch.no_grad()
+    def scores(self, histories: Tensor, times: Tensor | None = None) -> Tensor:
+        "Scores of all items, `(B, N)`; with `exact=False` $-\\infty$ for what the beam does not meet"
+        if self.recipe.exact:
+            return super().scores(histories, times)
+        return spread_scores(*self.best(histories, min(self.recipe.beam, self.n_items), times), self.n_items)
 
     @property
     def bounded(self) -> bool:
         "Whether the exact best are found by branch and bound"
-        return self.n_items >= self.many_items and self.recipe.normaliser != "children"
+        return self.n_items >= self.many_items and self.recipe.decoding != "children"
 
     def best(
         self, histories: Tensor, k: int, times: Tensor | None = None, beam: int | None = None
     ) -> tuple[Tensor, Tensor]:
         "Exact, by scores of all items or by branch and bound, whichever is faster; or what a beam meets"
-        ran, normaliser, bound, found = self.ran, self.recipe.normaliser, beam is None and self.bounded, []
+        if beam is None and not self.recipe.exact:
+            beam = min(max(self.recipe.beam, k), self.n_items)
+        ran, normaliser, bound, found = self.ran, self.recipe.decoding, beam is None and self.bounded, []
         for h in self.user_states(histories, times).split(32 if bound else max(1, 2**28 // self.n_items)):
             if beam is not None:
                 found.append(beam_search(ran.sids, ran_step(ran, h), max(beam, k), k, normaliser))
@@ -623,7 +691,7 @@ class IntRR(ItemTokens):
         return score, rows
 
     def losses(self, sequences: Tensor, times: Tensor | None = None, whole: Tensor | None = None) -> dict[str, Tensor]:
-        "$L_{rec}$ at every position, and $\\lambda L_{aln}$ over the distinct items of the batch (paper, section 3.3)"
+        "$L_{rec}$ at every position, and $\\lambda L_{aln}$ over the items of the batch, from the similarities $s^l$"
         x, y = sequences[:, :-1], sequences[:, 1:]
         whole, seen = sequences if whole is None else whole, self.at(x >= 0, x)
         items, place = (seen.clamp(min=0), None) if self.fixed else seen.unique(return_inverse=True)
@@ -631,10 +699,14 @@ class IntRR(ItemTokens):
         h = self.states(x, out.token if place is None else out.token[place], times)
         parts = {"recommendation": self.recommendation_loss(self.at(y >= 0, h), self.at(y >= 0, y), n_targets(whole))}
         if self.recipe.alignment and self.recipe.assignment not in ("static", "none"):
-            weight = occurrence_weights(seen, whole[:, :-1])
+            if self.recipe.alignment_over == "items":
+                weight = occurrence_weights(seen, whole[:, :-1])
+            else:
+                weight = self.at(x >= 0, targets_behind(sequences)) / targets_behind(whole).sum().clamp(min=1)
             if place is not None:
                 weight = weight.new_zeros(len(items)).index_add(0, place, weight)
-            aln = level_cross_entropy(out.logits, self.level_loss.codes[items], weight)
+            similarities = [s * self.ran.tau for s in out.logits]
+            aln = level_cross_entropy(similarities, self.level_loss.codes[items], weight)
             parts["alignment"] = self.recipe.alignment * aln
         return parts
 
@@ -646,7 +718,7 @@ class IntRR(ItemTokens):
     ) -> Tensor:  # Nats a target
         "Cross-entropy under the recipe's normaliser; level by level with teacher forcing unless it is `catalogue`"
         if self.recipe.normaliser == "catalogue":
-            return catalogue_cross_entropy(self.item_scores(h), target, count)
+            return catalogue_cross_entropy(item_logits(self.ran, self.sums, h), target, count)
         logits = self.ran.level_logits(h, self.level_loss.codes[target.clamp(min=0)])
         return self.level_loss(logits, target, count)
 
@@ -662,17 +734,18 @@ class CodeTokens(SequenceModel):
         recipe: Recipe | None = None,  # `Recipe.flat()` if not told
     ):
         super().__init__(sids.n_items, recipe or Recipe.flat())
-        if (r := self.recipe).normaliser == "catalogue":
+        if "catalogue" in ((r := self.recipe).normaliser, r.decode_over):
             raise InputError("recipe: this model has no softmax over the catalogue; use normaliser=children or codes")
-        self.sids = sids
+        self.sids = sids = widen_digit(sids, r)
         self.level_loss = LevelLoss(sids, r.normaliser == "children")
         self.codewords = nn.Embedding(sum(sids.sizes), r.dim)
         heads = [nn.Linear(r.dim, k, bias=False) for k in sids.sizes]
         self.heads = nn.ModuleList(heads)
         first = torch.tensor(sids.sizes).cumsum(0) - torch.tensor(sids.sizes)
         self.register_buffer("first", first, persistent=False)  # Row of each level's code 0 in `codewords`
-        for part in (self.codewords, *heads):
-            nn.init.normal_(part.weight, std=r.dim**-0.5)
+        nn.init.normal_(self.codewords.weight, std=r.codeword_std or r.dim**-0.5)
+        for head in [] if r.as_released else heads:
+            nn.init.normal_(head.weight, std=r.dim**-0.5)
 
     def code_tokens(
         self,
@@ -708,14 +781,12 @@ class CodeTokens(SequenceModel):
         "The best that the beam reaches"
         x, times = self.recent(histories, times)
         width = min(max(beam or self.recipe.beam, k), self.n_items)
-        return beam_search(self.sids, self.next_logits(x, times), width, k, self.recipe.normaliser)
+        return beam_search(self.sids, self.next_logits(x, times), width, k, self.recipe.decoding)
 
     @torch.no_grad()
     def scores(self, histories: Tensor, times: Tensor | None = None) -> Tensor:
         "Log-probabilities of the items that the beam reaches, `(B, N)`; $-\\infty$ for the others"
-        score, rows = self.best(histories, min(self.recipe.beam, self.n_items), times)
-        out = score.new_full((len(score), self.n_items + 1), -torch.inf)
-        return out.scatter_(1, rows % (self.n_items + 1), score)[:, :-1]
+        return spread_scores(*self.best(histories, min(self.recipe.beam, self.n_items), times), self.n_items)
 
 # %% ../nbs/23_models.ipynb #407d4ed3
 class FlatSID(CodeTokens):

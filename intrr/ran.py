@@ -47,6 +47,14 @@ class Step(nn.Module):
         "$q^l = \\mathrm{MLP}^l([c^{l-1} ; g])$"
         return self.out(F.relu(self.code(c) + self.guide(g)))
 
+    @torch.no_grad()
+    def start_as_one(self) -> None:
+        "Draw the first layer as one `Linear(2 * dim, hidden)` starts, on `[c ; g]`"
+        both = nn.Linear(2 * self.code.in_features, self.code.out_features)
+        self.guide.bias.copy_(both.bias)
+        for part, weight in zip((self.code, self.guide), both.weight.chunk(2, 1), strict=True):
+            part.weight.copy_(weight)
+
 # %% ../nbs/21_ran.ipynb #5f6db4ef
 class Tables(NamedTuple):
     "The constant parts of each further level"

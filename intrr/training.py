@@ -186,11 +186,11 @@ def make_optimizer(
     model: SequenceModel,
     recipe: Recipe,
 ) -> torch.optim.Optimizer:
-    "AdamW, or Adam with an L2 term where the recipe is not decoupled; matrices decay, vectors do not"
+    "AdamW, or Adam with an L2 term where the recipe is not decoupled; vectors decay only with `decay_all`"
     params = [p for p in model.parameters() if p.requires_grad]
     groups = [
         {"params": [p for p in params if p.ndim > 1], "weight_decay": recipe.weight_decay},
-        {"params": [p for p in params if p.ndim <= 1], "weight_decay": 0.0},
+        {"params": [p for p in params if p.ndim <= 1], "weight_decay": recipe.weight_decay * recipe.decay_all},
     ]
     gpu, rate = model.device.type == "cuda", recipe.learning_rate
     lr = torch.tensor(rate, device=model.device) if gpu else rate
