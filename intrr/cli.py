@@ -198,7 +198,7 @@ def train(
     run: Positional[Path | None] = None,  # Run folder, as `intrr sids` makes it; the newest under `runs` if not told
     model: str = "intrr",  # intrr, flat, tiger or sasrec
     recipe: tuple[str, ...] = (),  # Fields to change, such as dim=64 epochs=5
-    size: str | None = None,  # laptop, paper, …; the recommended one if not told
+    size: str | None = None,  # laptop, large, …; the recommended one if not told
     seed: int = 0,  # Of weights, batches and dropout
     resume: bool = False,  # Go on from the last checkpoint
     keep: int = 0,  # Also keep the weights of every so many epochs, for the explorer's dial
@@ -248,7 +248,7 @@ def run(
     quantizer: str = "rkmeans",  # A name in `QUANTIZERS`
     ties: int | None = None,  # Shuffle items of one time by this seed; the order of the file if not told
     models: tuple[str, ...] = ("intrr", "sasrec"),  # What to train
-    size: str | None = None,  # laptop, paper, …; the recommended one if not told
+    size: str | None = None,  # laptop, large, …; the recommended one if not told
     recipe: tuple[str, ...] = (),  # Fields to change for all models, such as epochs=5
     seed: int = 0,  # Of the quantizer, weights, batches and dropout
     resume: bool = False,  # Go on where an earlier run in this folder was stopped
@@ -302,7 +302,7 @@ def part_of(
 def matrix(
     name: Positional[str] = "table1",  # table1 or ablations
     data: str = "synthetic",  # Dataset folder, or `synthetic`
-    size: str = "laptop",  # recommended, laptop, paper, published or trial
+    size: str = "laptop",  # recommended, laptop, large, published or trial
     seeds: tuple[int, ...] = (0,),  # Of weights, batches and dropout
     ties: tuple[int, ...] = (),  # Shuffle items of one time by these seeds, in place of the file's order
     only: tuple[str, ...] = (),  # Only experiments whose name holds one of these, such as intrr or hstu
@@ -335,7 +335,7 @@ def bench(
     what: Positional[str] = "all",  # train, infer or all
     data: str | None = None,  # Dataset folder, or `synthetic`; made-up histories if not told
     run: Path | None = None,  # Run folder with Semantic IDs and trained models; else IDs are made from the data
-    size: str = "paper",  # recommended, laptop, paper or trial
+    size: str = "large",  # recommended, laptop, large or trial
     only: tuple[str, ...] = (),  # Only rows whose name holds one of these, such as intrr-transformer or beam50
     threads: int | None = None,  # Of the CPU; as many as cores if not told
     budget: float = 3.0,  # Seconds of measuring a row, about

@@ -233,7 +233,7 @@ class Bench:
     task: str  # `ceiling`, `train` or `infer`
     model: str | None = None  # A name in `MODELS`
     backbone: str = "transformer"  # A name in `BACKBONES`
-    size: str = "paper"  # A name in `SIZES`, or `trained`: the model that was trained in the run folder
+    size: str = "large"  # A name in `SIZES`, or `trained`: the model that was trained in the run folder
     normaliser: str | None = None  # Of IntRR's loss; the recipe's own if not told
     length: int = 20  # History items that the model sees
     n_items: int | None = None  # A made-up catalogue of so many items; that of the run or the data if not told
@@ -276,7 +276,7 @@ class Source:
 
     @property
     def name(self) -> str:
-        "What it is called in a record"
+        "What its own catalogue and histories are called in a record"
         return (
             Path(self.data).resolve().name
             if self.data
@@ -295,6 +295,10 @@ class Source:
     def dataset(self, n_items: int) -> Dataset:
         "The histories"
         return open_dataset(self.data) if self.data else made_up(n_items, self.n_users)
+
+    def dataset_of(self, bench: Bench) -> str | None:
+        "What a record names as its dataset: a made-up catalogue is nobody's, and a ceiling has none"
+        return None if bench.task == "ceiling" else "made up" if bench.n_items else self.name
 
     def trained(self, model: str) -> bool:
         "Whether the run folder holds such a trained model"
@@ -605,7 +609,7 @@ def train_rows(size: str, gpu: bool = False) -> list[Bench]:
         for backbone in ("transformer", "hstu")
         for model, normaliser in (("intrr", None), ("intrr", "codes"), ("flat", None), ("sasrec", None))
     ]
-    rows += [Bench("train", m, size="recommended") for m in ("intrr", "flat", "sasrec")] * (size == "paper")
+    rows += [Bench("train", m, size="recommended") for m in ("intrr", "flat", "sasrec")] * (size == "large")
     slow: list[dict[str, Any]] = [{"precision": "fp32"}, {"fixed": False}, {"precision": "fp32", "fixed": False}]
     rows += [replace(rows[0], **change) for change in slow if gpu]
     return [*rows, Bench("train", "tiger", size=size)]
@@ -644,7 +648,7 @@ PLANS = ("train", "infer", "all")
 
 def plan(
     what: str = "all",  # `train`, `infer` or `all`
-    size: str = "paper",  # A name in `SIZES`
+    size: str = "large",  # A name in `SIZES`
     only: Sequence[str] = (),  # Keep the rows whose name holds one of these
     trained: bool = False,  # Whether there is a run folder with a trained IntRR
     gpu: bool = False,  # Also rows without what makes a GPU fast, and no compiled ones
@@ -700,9 +704,10 @@ def measure(
     else:
         dtype = torch.bfloat16 if bench.precision == "bf16" else torch.float32
         found = {"flop_per_second": product_ceiling(device, dtype, budget=budget)}
-    head = {"kind": "efficiency", "name": bench.name, "dataset": source.name, **asdict(bench)}
+    weights = {} if bench.task == "ceiling" else {"trained": bench.size == "trained"}
+    told = {"kind": "efficiency", "name": bench.name, "dataset": source.dataset_of(bench), **weights}
     took = {"took": time.perf_counter() - start, "environment": environment(device)}
-    return plain(head | found | took)
+    return plain(told | asdict(bench) | found | took)
 
 
 def measure_group(
@@ -726,8 +731,8 @@ def kept_bench(
     if not (path := folder / f"{bench.name}.json").exists():
         return None
     found = load_json(path)
-    if bench.task != "ceiling" and found.get("dataset") != source.name:
-        said = f"measured on {found.get('dataset')}, not on {source.name}"
+    if (wanted := source.dataset_of(bench)) is not None and found.get("dataset") != wanted:
+        said = f"measured on {found.get('dataset')}, not on {wanted}"
         raise InputError(f"{path}: {said}; choose another results folder, or rerun it")
     return found
 
