@@ -30,8 +30,8 @@ from torch import Tensor
 from torch.utils._pytree import tree_map
 
 # %% auto #0
-__all__ = ['InputError', 'seed_everything', 'pick_device', 'first_process', 'keep_freed_memory', 'atomic_path', 'plain',
-           'save_json', 'load_json', 'save_tensors', 'load_tensors', 'environment', 'fingerprint', 'stopwatch',
+__all__ = ['InputError', 'seed_everything', 'pick_device', 'fast_bf16', 'first_process', 'keep_freed_memory', 'atomic_path',
+           'plain', 'save_json', 'load_json', 'save_tensors', 'load_tensors', 'environment', 'fingerprint', 'stopwatch',
            'constant', 'Kept']
 
 # %% ../nbs/00_core.ipynb #41a5ffb8
@@ -63,6 +63,15 @@ def pick_device(
     except (RuntimeError, AssertionError, NotImplementedError) as e:
         raise InputError(f"device '{name}' is not available here; use 'cpu' or 'auto'") from e
     return dev
+
+# %% ../nbs/00_core.ipynb #3ad5f9c1
+def fast_bf16(
+    device: torch.device,
+) -> bool:
+    "Whether this device multiplies matrices in bf16 faster than in fp32: GPUs, and CPUs with AVX512-BF16 or AMX"
+    if device.type != "cpu":
+        return device.type == "cuda"
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
 
 # %% ../nbs/00_core.ipynb #33db3dc7
 def first_process() -> bool:

@@ -661,6 +661,12 @@ class IntRR(ItemTokens):
         "Exact scores along each item's ID, as decoding normalises them"
         return item_logits(self.ran, self.sums, states, self.recipe.decoding)
 
+    def decoded(self, **changes: Any) -> IntRR:
+        "The same weights decoded by a recipe with some fields changed, such as `exact` or `decode_over`"
+        other = copy.copy(self.eval())
+        other.recipe = replace(self.recipe, **changes)
+        return other
+
     @torch.no_grad()
     def scores(self, histories: Tensor, times: Tensor | None = None) -> Tensor:
         "Scores of all items, `(B, N)`; with `exact=False` $-\\infty$ for what the beam does not meet"

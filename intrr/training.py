@@ -19,14 +19,24 @@ from accelerate.utils import broadcast, gather, pad_across_processes, reduce
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from .core import InputError, keep_freed_memory, load_tensors, plain, save_tensors, seed_everything, stopwatch
+from intrr.core import (
+    InputError,
+    fast_bf16,
+    keep_freed_memory,
+    load_tensors,
+    plain,
+    save_tensors,
+    seed_everything,
+    stopwatch,
+)
 from .data import Dataset, Split
 from .models import TIGER, Recipe, Recommender, SequenceModel
 
 # %% auto #0
 __all__ = ['windows', 'length_batches', 'length_borders', 'shape_batches', 'Processes', 'sum_rows', 'RowAdam', 'make_optimizer',
-           'set_rate', 'collect_gradients', 'clip_gradients', 'train_step', 'Recorder', 'Stepper', 'validation_recall',
-           'Progress', 'save_checkpoint', 'load_checkpoint', 'load_weights', 'make_stepper', 'epoch_batches', 'fit']
+           'set_rate', 'collect_gradients', 'clip_gradients', 'training_precision', 'train_step', 'Recorder', 'Stepper',
+           'validation_recall', 'Progress', 'save_checkpoint', 'load_checkpoint', 'load_weights', 'make_stepper',
+           'epoch_batches', 'fit']
 
 # %% ../nbs/30_training.ipynb #26bdee0f
 def windows(
@@ -236,6 +246,17 @@ def clip_gradients(
         scale = (limit / (torch.nn.utils.get_total_norm(grads) + 1e-6)).clamp(max=1.0)
         torch._foreach_mul_(grads, scale)
 
+# %% ../nbs/30_training.ipynb #b93d07f5
+def training_precision(
+    recipe: Recipe,
+    device: torch.device,
+) -> str:  # `fp32` or `bf16`
+    "The precision of a training step's products: where `auto`, bf16 on a GPU, and on a CPU that has it from width 256 on"
+    if recipe.precision != "auto":
+        return recipe.precision
+    wide = device.type == "cuda" or recipe.dim >= 256
+    return "bf16" if wide and fast_bf16(device) else "fp32"
+
 # %% ../nbs/30_training.ipynb #c26e2893
 def train_step(
     model: SequenceModel,
@@ -250,8 +271,7 @@ def train_step(
     if rate is not None:
         set_rate(optimizer, rate)
     optimizer.zero_grad(set_to_none=True)
-    bf16 = recipe.precision == "bf16" or (recipe.precision == "auto" and device == "cuda")
-    with torch.autocast(device, torch.bfloat16, enabled=bf16):
+    with torch.autocast(device, torch.bfloat16, enabled=training_precision(recipe, model.device) == "bf16"):
         parts = processes.losses(model, sequences, times)
     torch.stack(list(parts.values())).sum().backward()
     clip_gradients(collect_gradients(model.parameters(), processes), recipe.clip)
