@@ -6,8 +6,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, ClassVar
@@ -23,9 +23,9 @@ from .core import InputError, load_tensors, save_tensors
 from .sids import SemanticIDs, health
 
 # %% auto #0
-__all__ = ['QUANTIZERS', 'OPTIMIZERS', 'nearest', 'plus_plus', 'means', 'Clusters', 'lloyd', 'Quantizer', 'load_quantizer',
-           'check_input', 'residual', 'Residual', 'RKMeans', 'Codebooks', 'revive', 'settled', 'Descent', 'RVQ', 'mlp',
-           'AutoEncoder', 'RQVAE', 'compare']
+__all__ = ['QUANTIZERS', 'OPTIMIZERS', 'nearest', 'plus_plus', 'means', 'Clusters', 'lloyd', 'draw', 'minibatch', 'Quantizer',
+           'load_quantizer', 'check_input', 'residual', 'Residual', 'RKMeans', 'Codebooks', 'revive', 'settled',
+           'Descent', 'RVQ', 'mlp', 'AutoEncoder', 'RQVAE', 'compare']
 
 # %% ../nbs/11_quantizers.ipynb #75e85cf2
 def nearest(
@@ -41,9 +41,10 @@ def plus_plus(
     x: Tensor,  # (N, d)
     size: int,  # Codewords to draw
     generator: torch.Generator,  # Source of the draws
+    trials: int | None = None,  # Draws per codeword, the best of which is kept; default: 2 + log(size)
 ) -> Tensor:  # (size, d) rows of `x`
-    "Greedy k-means++ start (Arthur and Vassilvitskii 2007)"
-    dist, rows, trials = torch.full((len(x),), torch.inf), [], 2 + int(math.log(size))
+    "Greedy k-means++ start (Arthur and Vassilvitskii 2007); with one trial the plain one"
+    dist, rows, trials = torch.full((len(x),), torch.inf), [], trials or 2 + int(math.log(size))
     for _ in range(size):
         weight = dist if rows and dist.sum() > 0 else torch.ones_like(dist)
         draw = torch.multinomial(weight, trials, replacement=True, generator=generator)
@@ -102,6 +103,29 @@ def lloyd(
         before, (codes, dist) = codes, nearest(x, codebook)
         step, converged = step + 1, torch.equal(before, codes)
     return Clusters(codebook, codes, float(dist.double().sum()), step, resets, converged)
+
+# %% ../nbs/11_quantizers.ipynb #931e8c7a
+def draw(
+    n: int,  # Items
+    batch: int,  # Rows to draw
+    generator: torch.Generator,  # Source of the draws
+) -> Tensor:  # (batch,) item rows
+    "Rows of a random order of the items, of as many orders as it takes"
+    orders = [torch.randperm(n, generator=generator) for _ in range(math.ceil(batch / n))]
+    return torch.cat(orders)[:batch]
+
+# %% ../nbs/11_quantizers.ipynb #ef97dd35
+def minibatch(
+    batches: Iterable[Tensor],  # (B, d) float32 each
+    codebook: Tensor,  # (K, d) the start
+) -> Tensor:  # (K, d)
+    "Mini-batch k-means (Sculley 2010)"
+    seen = torch.zeros(len(codebook))
+    for batch in batches:
+        average, count = means(batch, nearest(batch, codebook)[0], len(codebook))
+        seen += count
+        codebook = codebook + (count / seen.clamp(min=1))[:, None] * (average - codebook)
+    return codebook
 
 # %% ../nbs/11_quantizers.ipynb #1ba40a7c
 QUANTIZERS: dict[str, type[Quantizer]] = {}
@@ -263,14 +287,22 @@ class RKMeans(Residual, name="rkmeans"):
 
     max_iter: int = 300  # Lloyd iterations at most; usually it converges long before
     reset: bool = True  # Set dead codewords anew
+    steps: int = 0  # Mini-batches per level in place of Lloyd's iteration, without resets; 0: Lloyd
+    batch: int = 2048  # Items per mini-batch
+    buffer: int = 3072  # Items that the codewords of mini-batches start from
 
     @classmethod
     def paper(cls, seed: int = 0) -> RKMeans:
-        "The reference: stopped after about one pass over the items, no dead code is reset"
-        return cls(max_iter=1, reset=False, seed=seed)
+        "The reference: a plain k-means++ start on 3,072 items, ten mini-batches of 2,048 per level, no resets"
+        return cls(steps=10, reset=False, seed=seed)
 
     def fit_level(self, r: Tensor, generator: torch.Generator, progress: bool) -> tuple[Tensor, list[dict[str, Any]]]:
-        found = lloyd(r, plus_plus(r, self.size, generator), self.max_iter, self.reset)
+        if self.steps:
+            start = plus_plus(r[draw(len(r), self.buffer, generator)], self.size, generator, trials=1)
+            book = minibatch((r[draw(len(r), self.batch, generator)] for _ in range(self.steps)), start)
+            found = replace(lloyd(r, book, max_iter=0), iterations=self.steps)
+        else:
+            found = lloyd(r, plus_plus(r, self.size, generator), self.max_iter, self.reset)
         return found.codebook, [found.summary()]
 
 # %% ../nbs/11_quantizers.ipynb #1fe22971

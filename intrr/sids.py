@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from io import BytesIO
 from pathlib import Path
@@ -211,6 +211,12 @@ class SemanticIDs:
         if not len(here) or len(sid) != self.levels:
             raise InputError(f"{sid_text(sid)}: no item has this SID; use one of the {self.n_items} in the catalogue")
         return int(self.leaves[node])
+
+    def with_digit_size(self, size: int) -> SemanticIDs:
+        "The same SIDs with `size` codes at the last level; raises `InputError` if the collision digit needs more"
+        if size < (need := int(self.codes[:, -1].max()) + 1):
+            raise InputError(f"collision digit: found {need} codes, size {size} is too small; give at least {need}")
+        return replace(self, sizes=(*self.sizes[:-1], size))
 
     def to(self, device: str | torch.device) -> SemanticIDs:
         "The same SIDs on another device; the copy is made once and kept"
