@@ -69,10 +69,13 @@ class Setup:
     levels: int = 3  # Semantic levels, without the collision digit
     size: int | None = None  # Codewords a level; if not told 128, below 5,000 items 32, or as many as items
     seed: int = 0  # Of the quantizer
+    quantizer_recipe: str = "recommended"  # Its settings: `recommended`, or `paper` for those of the published code
 
     def __post_init__(self):
         if self.quantizer not in QUANTIZERS:
             raise InputError(f"no quantizer '{self.quantizer}'; known: {', '.join(QUANTIZERS)}")
+        if self.quantizer_recipe not in ("recommended", "paper"):
+            raise InputError(f"no quantizer recipe '{self.quantizer_recipe}'; known: recommended, paper")
         for name, least in {"levels": 1, "size": 1, "ties": 0, "seed": 0}.items():
             if (value := getattr(self, name)) is not None and value < least:
                 raise InputError(f"{name} is {value}; it must be at least {least}")
@@ -90,12 +93,10 @@ class Setup:
     def quantize(self, dataset: Dataset, embeddings: Tensor, progress: bool = True) -> SemanticIDs:
         "Stage 1: Semantic IDs from embeddings"
         size = self.size or (128 if dataset.n_items >= 5000 else min(32, dataset.n_items))
-        quantizer: Any = QUANTIZERS[self.quantizer]
-        return (
-            quantizer(levels=self.levels, size=size, seed=self.seed)
-            .fit(embeddings, progress)
-            .sids(embeddings, dataset=dataset.name)
-        )
+        kind: Any = QUANTIZERS[self.quantizer]
+        settings = kind.paper(seed=self.seed) if self.quantizer_recipe == "paper" else kind(seed=self.seed)
+        quantizer = replace(settings, levels=self.levels, size=size).fit(embeddings, progress)
+        return quantizer.sids(embeddings, dataset=dataset.name)
 
 # %% ../nbs/32_experiments.ipynb #f723ac4a
 @dataclass(frozen=True)
@@ -552,9 +553,9 @@ def table1(
     cells = [(m, q, b) for q in ("rkmeans", "rvq", "rqvae") for b in ("transformer", "hstu") for m in ("flat", "intrr")]
     published = size == "published"
     cells += [] if published else [("sasrec", "rkmeans", "transformer"), ("tiger", "rkmeans", "transformer")]
-    stage1 = {"quantizer_recipe": "paper"} if published else {}
+    stage1 = "paper" if published else "recommended"
     trained = [
-        Experiment(Setup(data, quantizer=q, **stage1), m, size_recipe(m, b, size), seed, size)
+        Experiment(Setup(data, quantizer=q, quantizer_recipe=stage1), m, size_recipe(m, b, size), seed, size)
         for seed in seeds
         for m, q, b in cells
     ]

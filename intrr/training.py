@@ -251,7 +251,7 @@ def training_precision(
     recipe: Recipe,
     device: torch.device,
 ) -> str:  # `fp32` or `bf16`
-    "The precision of a training step's products: where `auto`, bf16 on a GPU, and on a CPU that has it from width 256 on"
+    "The precision of a step's products: with `auto` bf16 on a GPU, and on a CPU that has it from width 256 on"
     if recipe.precision != "auto":
         return recipe.precision
     wide = device.type == "cuda" or recipe.dim >= 256
