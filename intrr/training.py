@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +18,16 @@ from accelerate.utils import broadcast, gather, pad_across_processes, reduce
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from .core import InputError, keep_freed_memory, load_tensors, plain, save_tensors, seed_everything, stopwatch
+from intrr.core import (
+    InputError,
+    keep_freed_memory,
+    load_tensors,
+    plain,
+    process_count,
+    save_tensors,
+    seed_everything,
+    stopwatch,
+)
 from .data import Dataset, Split
 from .models import TIGER, Recipe, Recommender, SequenceModel
 
@@ -105,7 +113,7 @@ class Processes:
         self,
         device: torch.device | str = "cpu",  # Of the model
     ):
-        self.rank, self.size = 0, int(os.environ.get("WORLD_SIZE", "1"))
+        self.rank, self.size = 0, process_count()
         if self.size > 1:
             state = PartialState(cpu=torch.device(device).type == "cpu")
             self.rank, self.size = state.process_index, state.num_processes
