@@ -30,9 +30,9 @@ from torch import Tensor
 from torch.utils._pytree import tree_map
 
 # %% auto #0
-__all__ = ['InputError', 'seed_everything', 'pick_device', 'fast_bf16', 'first_process', 'keep_freed_memory', 'atomic_path',
-           'plain', 'save_json', 'load_json', 'save_tensors', 'load_tensors', 'environment', 'fingerprint', 'stopwatch',
-           'constant', 'Kept']
+__all__ = ['InputError', 'seed_everything', 'pick_device', 'fast_bf16', 'process_count', 'first_process', 'keep_freed_memory',
+           'atomic_path', 'plain', 'save_json', 'load_json', 'save_tensors', 'load_tensors', 'environment',
+           'fingerprint', 'stopwatch', 'constant', 'Kept']
 
 # %% ../nbs/00_core.ipynb #41a5ffb8
 class InputError(ValueError):
@@ -74,9 +74,20 @@ def fast_bf16(
     return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
 
 # %% ../nbs/00_core.ipynb #33db3dc7
+def process_count() -> int:
+    "How many processes a launcher has started, this one among them; raises `InputError` for half of its variables"
+    size = os.environ.get("WORLD_SIZE", "1")
+    lacking = [name for name in ("RANK", "MASTER_ADDR", "MASTER_PORT") if name not in os.environ]
+    count = int(size) if size.isdecimal() else 0
+    if count < 1 or (count > 1 and lacking):
+        found = f"WORLD_SIZE={size}" + (f" without {', '.join(lacking)}" if lacking else "")
+        raise InputError(f"environment: {found}; unset WORLD_SIZE, or start with 'accelerate launch'")
+    return count
+
+
 def first_process() -> bool:
     "Whether this process is the first, or the only one, that a launcher has started: the one that writes and prints"
-    return os.environ.get("RANK", "0") == "0"
+    return process_count() == 1 or os.environ["RANK"] == "0"
 
 # %% ../nbs/00_core.ipynb #ff1de80a
 def keep_freed_memory() -> bool:  # Whether the allocator took the setting (glibc only)
@@ -173,17 +184,23 @@ def load_tensors(
         raise InputError(f"{path}: damaged or not a safetensors file ({e}); write it again") from e
 
 # %% ../nbs/00_core.ipynb #eb73bcda
-def _commit() -> str | None:
-    try:
-        out = subprocess.run(
-            ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short", "HEAD"],
-            capture_output=True,
-            text=True,
-            timeout=5,
-        )
-    except (OSError, subprocess.SubprocessError, NameError):
+def _git(folder: Path, *words: str) -> list[str]:
+    run = subprocess.run(["git", "-C", str(folder), *words], capture_output=True, text=True, timeout=5)
+    return run.stdout.split() if run.returncode == 0 else []
+
+
+def _commit(
+    module: str | None,  # Path of `core.py`; None in its notebook
+) -> str | None:
+    "The commit of the repository that holds this module and its notebook; None where the package is only installed"
+    if module is None:
         return None
-    return out.stdout.strip() or None
+    own, root = ["intrr/core.py", "nbs/00_core.ipynb"], Path(module).parents[1]
+    try:
+        tracked = _git(root, "ls-files", "--full-name", *own) == own
+        return next(iter(_git(root, "rev-parse", "--short", "HEAD")), None) if tracked else None
+    except (OSError, subprocess.SubprocessError):
+        return None
 
 
 def _cpu_name() -> str:
@@ -215,7 +232,7 @@ def environment(
         "python": platform.python_version(),
         "torch": torch.__version__,
         **versions,
-        "commit": _commit(),
+        "commit": _commit(globals().get("__file__")),
     }
 
 # %% ../nbs/00_core.ipynb #66b2177b
