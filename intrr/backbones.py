@@ -27,7 +27,7 @@ def distance_starts(
     buckets: int = 32,  # Buckets; the first half holds one distance each
     max_distance: int = 128,  # Distances from here on are told apart no more
 ) -> list[int]:  # First distance of each bucket after bucket 0, ascending
-    "T5's buckets of the distance `query - key` (Raffel et al. 2020, section 2.1)"
+    "T5's buckets of the distance `query - key` (Raffel et al. 2020)"
     exact = buckets // 2
     ratio = (max_distance / exact) ** (1 / (buckets - exact))
     return [*range(1, exact), *(math.ceil(exact * ratio**k - 1e-6) for k in range(buckets - exact))]
@@ -315,7 +315,7 @@ class Block(nn.Module):
 
 # %% ../nbs/20_backbones.ipynb #1869b41e
 class Transformer(Backbone):
-    "Causal Transformer with T5's relative positions (paper, section 3.1)"
+    "Causal Transformer with T5's relative positions"
 
     def __init__(
         self,
@@ -360,7 +360,7 @@ def softplus_weights(
 def silu_weights(
     logits: Tensor,  # `(..., keys)`; $-\infty$ where the key must not be seen
 ) -> Tensor:  # `(..., keys)`, of either sign, with any sum
-    "$\\mathrm{SiLU}(s_j) / m$ with $m$ the keys in sight (Zhai et al. 2024, equation 2)"
+    "$\\mathrm{SiLU}(s_j) / m$ with $m$ the keys in sight (Zhai et al. 2024)"
     return F.silu(logits.clamp(min=-1e4)) / logits.isfinite().sum(-1, keepdim=True)
 
 # %% ../nbs/20_backbones.ipynb #fed11cb0
@@ -406,7 +406,7 @@ class HSTUBlock(nn.Module):
 
 # %% ../nbs/20_backbones.ipynb #ed6993d3
 class HSTU(Backbone):
-    "Hierarchical sequential transduction unit, the paper's or the original (Zhai et al. 2024, section 3.2)"
+    "Hierarchical sequential transduction unit, that of the IntRR paper or the original (Zhai et al. 2024)"
 
     def __init__(
         self,

@@ -127,7 +127,7 @@ def item_logits(
     h: Tensor,  # States of users, `(n, d)`
     normaliser: str = "catalogue",  # One of `NORMALISERS`
 ) -> Tensor:  # `(N, n)`; with `catalogue` up to a constant a column, else log-probabilities
-    "The score of every item, exactly: no beam, no invalid ID (paper equations 3 to 6, as a Markov chain over levels)"
+    "The score of every item, exactly: no beam, no invalid ID (RAN's recursion, as a Markov chain over the levels)"
     if normaliser not in NORMALISERS:
         raise InputError(f"no normaliser '{normaliser}'; known: {', '.join(NORMALISERS)}")
     if len(h) <= FEW and not torch.is_grad_enabled():

@@ -156,7 +156,7 @@ class _EdgeProducts(torch.autograd.Function):
 
 # %% ../nbs/21_ran.ipynb #19e6a5af
 class RAN(nn.Module):
-    "The Recursive-Assignment Network (paper, section 3): two faces, one set of weights"
+    "The Recursive-Assignment Network (arXiv 2602.20704): two faces, one set of weights"
 
     def __init__(
         self,
