@@ -32,7 +32,7 @@ from torch.utils._pytree import tree_map
 # %% auto #0
 __all__ = ['InputError', 'seed_everything', 'pick_device', 'fast_bf16', 'process_count', 'first_process', 'keep_freed_memory',
            'atomic_path', 'plain', 'save_json', 'load_json', 'save_tensors', 'load_tensors', 'environment',
-           'fingerprint', 'stopwatch', 'constant', 'Kept']
+           'fingerprint', 'stopwatch', 'constant', 'Kept', 'held_tensors']
 
 # %% ../nbs/00_core.ipynb #41a5ffb8
 class InputError(ValueError):
@@ -64,14 +64,16 @@ def pick_device(
         raise InputError(f"device '{name}' is not available here; use 'cpu' or 'auto'") from e
     return dev
 
-# %% ../nbs/00_core.ipynb #3ad5f9c1
+# %% ../nbs/00_core.ipynb #8486a811
 def fast_bf16(
-    device: torch.device,
-) -> bool:
-    "Whether this device multiplies matrices in bf16 faster than in fp32: GPUs, and CPUs with AVX512-BF16 or AMX"
-    if device.type != "cpu":
-        return device.type == "cuda"
-    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    device: str | torch.device = "cpu",
+) -> bool:  # False for what is neither a CPU nor a CUDA GPU
+    "Whether the device has instructions for products in bfloat16"
+    dev = torch.device(device)
+    if dev.type == "cuda":
+        with torch.cuda.device(dev):
+            return torch.cuda.is_bf16_supported(including_emulation=False)
+    return dev.type == "cpu" and (torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 # %% ../nbs/00_core.ipynb #33db3dc7
 def process_count() -> int:
@@ -244,15 +246,17 @@ def fingerprint(
 
 # %% ../nbs/00_core.ipynb #b4fcb2a8
 @contextmanager
-def stopwatch() -> Generator[dict[str, float]]:  # A mapping whose "seconds" is set when the block ends
-    "Wall-clock seconds of a block; a GPU is waited for"
+def stopwatch(
+    device: torch.device | str | None = None,  # Where the block computes; default: the current GPU, if there is one
+) -> Generator[dict[str, float]]:  # A mapping whose "seconds" is set when the block ends
+    "Wall-clock seconds of a block; its GPU is waited for"
     out: dict[str, float] = {}
     start = time.perf_counter()
     try:
         yield out
     finally:
-        if torch.cuda.is_available():
-            torch.cuda.synchronize()
+        if torch.cuda.is_available() and (device is None or torch.device(device).type == "cuda"):
+            torch.cuda.synchronize(device)
         out["seconds"] = time.perf_counter() - start
 
 # %% ../nbs/00_core.ipynb #f7a230eb
@@ -290,3 +294,11 @@ class Kept(torch.nn.Module):
         "Forget, whenever the whole is switched to training or back: fused optimisers leave no trace on the weights"
         self.state, self.value = None, ()
         return super().train(mode)
+
+# %% ../nbs/00_core.ipynb #a17aed2c
+def held_tensors(
+    module: torch.nn.Module,
+) -> list[Any]:  # Parameters, buffers, and what its `Kept` parts hold now
+    "All that a module reads when it runs: whoever keeps the list keeps it in memory, whatever becomes of the module"
+    weights = [t.detach() for t in (*module.parameters(), *module.buffers())]
+    return [*weights, *(part.value for part in module.modules() if isinstance(part, Kept))]
