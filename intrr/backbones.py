@@ -304,15 +304,6 @@ class Block(nn.Module):
         nn.init.normal_(self.out.weight, std=0.02)
         nn.init.normal_(self.down.weight, std=0.02)
 
-    @torch.no_grad()
-    def start_as_t5(self) -> None:
-        "T5's initial projections for attention: the queries are small, as no factor divides the logits"
-        q, k, v = self.qkv.weight.chunk(3)
-        dim, heads = self.qkv.in_features, self.out.in_features
-        for part, std in ((q, (dim * heads / self.heads) ** -0.5), (k, dim**-0.5), (v, dim**-0.5)):
-            part.normal_(std=std)
-        self.out.weight.normal_(std=heads**-0.5)
-
 # %% ../nbs/20_backbones.ipynb #1869b41e
 class Transformer(Backbone):
     "Causal Transformer with T5's relative positions"
@@ -333,11 +324,11 @@ class Transformer(Backbone):
         blocks = [Block(dim, heads, head_dim, ff, dropout, ff_layers, released) for _ in range(layers)]
         self.blocks, self.norm, self.scale = nn.ModuleList(blocks), nn.RMSNorm(dim), head_dim**-0.5
         self.drop_weights = Dropout(dropout if released else 0.0)
-        for block in blocks:
-            block.start_as_t5() if released else block.start_small()
+        for block in [] if released else blocks:
+            block.start_small()
         if released:
             self.norm, self.scale = nn.Sequential(nn.RMSNorm(dim), Dropout(dropout)), 1.0
-            nn.init.normal_(self.distance.weight, std=dim**-0.5)
+            nn.init.normal_(self.distance.weight)
 
     def weigh(self, logits: Tensor) -> Tensor:
         "Softmax over the keys"
