@@ -32,7 +32,7 @@ from torch.utils._pytree import tree_map
 # %% auto #0
 __all__ = ['InputError', 'seed_everything', 'pick_device', 'fast_bf16', 'process_count', 'first_process', 'keep_freed_memory',
            'atomic_path', 'plain', 'save_json', 'load_json', 'save_tensors', 'load_tensors', 'environment',
-           'fingerprint', 'stopwatch', 'constant', 'Kept', 'held_tensors']
+           'fingerprint', 'stopwatch', 'under_autocast', 'constant', 'Kept', 'held_tensors']
 
 # %% ../nbs/00_core.ipynb #41a5ffb8
 class InputError(ValueError):
@@ -259,6 +259,14 @@ def stopwatch(
             torch.cuda.synchronize(device)
         out["seconds"] = time.perf_counter() - start
 
+# %% ../nbs/00_core.ipynb #2c510aa0
+def under_autocast(
+    device: torch.device | str,
+) -> bool:  # False for devices that have none, such as `meta`
+    "Whether autocast is on for the device"
+    kind = torch.device(device).type
+    return torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
+
 # %% ../nbs/00_core.ipynb #f7a230eb
 def constant(part: Any) -> Any:
     "A tensor of floating-point numbers as a weight, which a compiler may take for constant; all else as it is"
@@ -285,7 +293,7 @@ class Kept(torch.nn.Module):
         if torch.compiler.is_compiling() and self.value:  # the weights are constants then
             return self.value[0]
         weights = list(module.parameters())
-        state = [(p.data_ptr(), p._version) for p in weights], torch.is_autocast_enabled(weights[0].device.type)
+        state = [(p.data_ptr(), p._version) for p in weights], under_autocast(weights[0].device)
         if state != self.state:
             self.state, self.value = state, (tree_map(constant, make()),)
         return self.value[0]

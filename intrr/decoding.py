@@ -97,10 +97,10 @@ FEW = 8  # Up to so many users the dense tables are faster than the edges: a few
 
 def _over_codes(ran: RAN, h: Tensor, total: Tensor) -> Tensor:
     "The items' sums less the log-sum-exp over all codes that could follow each previous code"
-    first, *pairs = ran.pair_logits(h)
+    codes, (first, *pairs) = ran.sids.to(h.device).codes, ran.pair_logits(h)
     total = total - first.logsumexp(1)
     for level, t in enumerate(pairs):
-        total = total - t.logsumexp(2).T[ran.sids.codes[:, level].to(h.device)]
+        total = total - t.logsumexp(2).T[codes[:, level]]
     return total
 
 

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .core import Kept
+from .core import Kept, under_autocast
 from .sids import SemanticIDs
 
 # %% auto #0
@@ -61,8 +61,7 @@ def unrounded(
     device: torch.device,
 ) -> AbstractContextManager:  # To be entered with `with`; does nothing where autocast is off
     "A block that autocast leaves alone"
-    on = torch.amp.is_autocast_available(device.type) and torch.is_autocast_enabled(device.type)
-    return torch.autocast(device.type, enabled=False) if on else nullcontext()
+    return torch.autocast(device.type, enabled=False) if under_autocast(device) else nullcontext()
 
 # %% ../nbs/21_ran.ipynb #5f6db4ef
 class Tables(NamedTuple):
