@@ -251,8 +251,8 @@ class Recipe:
             warmup=1,
             clip=0.0,
             targets=3000,
-            epochs=100,
-            patience=10,
+            epochs=1000,
+            patience=23,
         )
         hstu = {"heads": 4, "token_dropout": 0.0} if backbone == "hstu" else {}
         return replace(found, **hstu | changes)
