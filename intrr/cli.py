@@ -205,7 +205,7 @@ def train(
     device: str = "auto",  # cpu, cuda, …
     json: bool = False,  # Print one JSON object
 ) -> dict[str, Any]:  # Epochs, seconds, best validation Recall@10
-    "Stage 2: train a model on a run's Semantic IDs; Ctrl-C keeps the last epoch, `--resume` goes on"
+    "Stage 2: train a model on a run's Semantic IDs; after Ctrl-C `--resume` goes on from the last checkpoint"
     pick_device(device)
     here = Run.open(run or latest_run())
     now = here.train(model, changed(here.recipe(model, size), recipe), seed, resume, device, keep=keep)
@@ -430,7 +430,7 @@ def main(
         return 2
     except KeyboardInterrupt:
         print(
-            "intrr: stopped; the last finished epoch is kept, go on with --resume; a matrix goes on without",
+            "intrr: stopped; the last checkpoint is kept, go on with --resume; a matrix goes on without",
             file=sys.stderr,
         )
         return 130

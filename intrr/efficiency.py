@@ -47,17 +47,17 @@ from .experiments import load_model, size_recipe, span
 from .models import MODELS, TIGER, FlatSID, IntRR, Replay, SequenceModel, build_model
 from .sids import SemanticIDs, random_sids
 from .synthetic import open_dataset
-from .training import Stepper, epoch_batches, make_stepper
+from .training import Stepper, epoch_batches, make_stepper, training_precision
 
 # %% auto #0
 __all__ = ['PRODUCTS', 'SPREAD', 'WIDTHS', 'LENGTHS', 'CATALOGUES', 'PLANS', 'synchronise', 'seconds_of', 'repeats', 'time_calls',
-           'spread', 'product_ceiling', 'copy_ceiling', 'resident', 'peak_memory', 'count_flop', 'product_time',
-           'Bench', 'Source', 'made_up', 'logit_spread', 'spread_logits', 'bench_model', 'count_tokens', 'even',
-           'warm_up', 'measure_steps', 'measure_training', 'shape_of', 'ask', 'choose_engine', 'measure_requests',
-           'ask_all', 'best_batch', 'measure_users', 'measure_inference', 'ceiling_rows', 'train_rows', 'infer_rows',
-           'compiled_rows', 'plan', 'device_slug', 'machine_folder', 'measure', 'measure_group', 'kept_bench',
-           'seconds_left', 'run_group', 'run_benches', 'machine_records', 'save_change', 'changes', 'efficiency_frame',
-           'bench_table']
+           'spread', 'product_ceiling', 'copy_ceiling', 'resident', 'peak_memory', 'memory_in_use', 'count_flop',
+           'product_time', 'Bench', 'Source', 'made_up', 'logit_spread', 'spread_logits', 'bench_model', 'count_tokens',
+           'even', 'warm_up', 'measure_steps', 'measure_training', 'shape_of', 'ask', 'choose_engine',
+           'measure_requests', 'ask_all', 'best_batch', 'measure_users', 'measure_inference', 'ceiling_rows',
+           'train_rows', 'infer_rows', 'compiled_rows', 'plan', 'device_slug', 'machine_folder', 'measure',
+           'measure_group', 'kept_bench', 'seconds_left', 'run_group', 'run_benches', 'machine_records', 'save_change',
+           'changes', 'efficiency_frame', 'bench_table']
 
 # %% ../nbs/33_efficiency.ipynb #6253ec60
 def synchronise(device: torch.device) -> None:
@@ -98,10 +98,11 @@ def time_calls(
     "Time a call that is warm"
     if device.type == "cuda":
         events = [torch.cuda.Event(enable_timing=True) for _ in range(n + 1)]
-        events[0].record()
+        stream = torch.cuda.current_stream(device)
+        events[0].record(stream)
         for i in range(n):
             call(i)
-            events[i + 1].record()
+            events[i + 1].record(stream)
         synchronise(device)
         return torch.tensor([a.elapsed_time(b) / 1000 for a, b in pairwise(events)], dtype=torch.double)
     marks = [time.perf_counter()]
@@ -165,6 +166,7 @@ def peak_memory(
     "The most memory that is held during a block"
     out: dict[str, int] = {}
     if device.type == "cuda":
+        torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(device)
         yield out
         out |= {
@@ -176,6 +178,14 @@ def peak_memory(
         Path("/proc/self/clear_refs").write_text("5")
     yield out
     out["resident"] = resident()[1] - base
+
+# %% ../nbs/33_efficiency.ipynb #def7bad6
+def memory_in_use(
+    ready: Mapping[str, int],  # From `peak_memory`, while everything was run and recorded for the first time
+    steady: Mapping[str, int],  # The same, after that
+) -> dict[str, int]:
+    "What a program that goes on takes: what it has allocated at the most, and what it keeps reserved"
+    return {k: max(v, ready[k]) if k == "allocated" else v for k, v in steady.items()}
 
 # %% ../nbs/33_efficiency.ipynb #683bc80d
 def count_flop(
@@ -242,7 +252,7 @@ class Bench:
     )
     k: int = 10  # Items recommended
     users: bool = False  # All test users at the best batch; else one request after another
-    precision: str = "auto"  # Of training steps, or of a product: `fp32` or `bf16`
+    precision: str = "auto"  # `fp32` or `bf16`; default: of training steps the recipe's, of requests fp32
     fixed: bool | None = None  # Training batches of few shapes, on a GPU recorded ones; if not told, there alone
     compiled: bool = False  # Requests one by one, on a CPU
 
@@ -416,12 +426,12 @@ def measure_steps(
     batches = sorted(epoch_batches(stepper, seed_everything(0)), key=lambda batch: batch[1])
     lengths = [F.pad(stepper.lengths, (0, 1))[rows.cpu()] for rows, _ in batches]
     targets = torch.tensor([int((n - 1).clamp(min=0).sum()) for n in lengths])
-    with peak_memory(device) as memory:
+    with peak_memory(device) as ready:
         work, one = warm_up(stepper, batches)
-        least = 3 if one < 10 * budget else 1
-        chosen = even(len(batches), max(least, min(len(batches), int(budget / one))))
-        rounds = max(1, int(budget / one / len(chosen)))
-        order = chosen * rounds
+    least = 3 if one < 10 * budget else 1
+    chosen = even(len(batches), max(least, min(len(batches), int(budget / one))))
+    order = chosen * max(1, int(budget / one / len(chosen)))
+    with peak_memory(device) as memory:
         took = time_calls(lambda i: stepper.step(*batches[order[i]], 1e-4), device, len(order))
     seconds, seen, flop = float(took.sum()), int(targets[order].sum()), sum(work.values()) / int(targets[[*work]].sum())
     inside, total = product_time(partial(stepper.work, *batches[len(batches) // 2]), device)
@@ -436,7 +446,8 @@ def measure_steps(
         "flop_per_second": flop * seen / seconds,
         "product_share": inside / total,
         "product_flop_per_second": work[len(batches) // 2] / inside,
-        "memory": memory,
+        "memory": memory_in_use(ready, memory),
+        "computed_in": training_precision(stepper.model.recipe, device),
     }
 
 # %% ../nbs/33_efficiency.ipynb #05b35449
@@ -500,8 +511,10 @@ def measure_requests(
     g = torch.Generator().manual_seed(0)
     histories = torch.randint(net.n_items, (64, 1, bench.length), generator=g)
     beam, start = choose_engine(net, bench.engine or "exact"), time.perf_counter()
-    request = Replay(net, 1, bench.length, bench.k, beam, compiled=bench.compiled)
-    ready = time.perf_counter() - start
+    precision = "bf16" if bench.precision == "bf16" else "fp32"
+    with peak_memory(net.device) as ready:
+        request = Replay(net, 1, bench.length, bench.k, beam, precision, bench.compiled)
+    took_ready = time.perf_counter() - start
     call = lambda i: request(histories[i % 64])[1].cpu()  # noqa: E731
     with peak_memory(net.device) as memory:
         took = time_calls(call, net.device, repeats(call, net.device, budget))
@@ -509,11 +522,12 @@ def measure_requests(
     rates = {"users_per_second": 1 / float(took.mean()), "flop_per_second": work / float(took.mean())}
     return {
         "seconds": spread(took),
-        "ready_seconds": ready,
+        "ready_seconds": took_ready,
         "batch": 1,
         **rates,
         "flop_per_user": work,
-        "memory": memory,
+        "memory": memory_in_use(ready, memory),
+        "computed_in": precision,
     }
 
 # %% ../nbs/33_efficiency.ipynb #6fc7982d
@@ -565,7 +579,7 @@ def measure_users(
     with peak_memory(net.device) as memory:
         took = torch.tensor([seconds_of(lambda: ask_all(net, part, bench, batch), net.device) for _ in range(n)])
     rates = {"users_per_second": len(part) / float(took.median()), "n_users": len(part), "batch": batch}
-    return {"seconds": spread(took.double()), **rates, "memory": memory}
+    return {"seconds": spread(took.double()), **rates, "memory": memory, "computed_in": "fp32"}
 
 # %% ../nbs/33_efficiency.ipynb #e9dd3a94
 def measure_inference(
@@ -703,7 +717,7 @@ def measure(
         found = {"bytes_per_second": copy_ceiling(device)}
     else:
         dtype = torch.bfloat16 if bench.precision == "bf16" else torch.float32
-        found = {"flop_per_second": product_ceiling(device, dtype, budget=budget)}
+        found = {"flop_per_second": product_ceiling(device, dtype, budget=budget), "computed_in": bench.precision}
     weights = {} if bench.task == "ceiling" else {"trained": bench.size == "trained"}
     told = {"kind": "efficiency", "name": bench.name, "dataset": source.dataset_of(bench), **weights}
     took = {"took": time.perf_counter() - start, "environment": environment(device)}
@@ -860,10 +874,7 @@ def efficiency_frame(
         return pd.DataFrame(index=pd.MultiIndex.from_arrays([[], []], names=["machine", "name"]))
     frame = pd.json_normalize(found, max_level=1).assign(machine=[device_slug(r["environment"]) for r in found])
     best = frame[frame["engine"] == "product"].set_index(["machine", "precision"])["flop_per_second"]
-    used = [
-        p if p != "auto" else "fp32" if m.startswith("cpu") else "bf16"
-        for m, p in frame[["machine", "precision"]].values
-    ]
+    used = [r.get("computed_in") or r["precision"].replace("auto", "fp32") for r in found]  # older ones are of CPUs
     ceiling = best.reindex(pd.MultiIndex.from_arrays([frame["machine"], used])).to_numpy()
     frame["share"] = frame["flop_per_second"] / ceiling
     if "product_flop_per_second" in frame:

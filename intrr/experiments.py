@@ -226,7 +226,7 @@ def train_model(
     sids: SemanticIDs,
     dataset: Dataset,
     seed: int = 0,
-    checkpoint: Path | None = None,  # Written after each epoch
+    checkpoint: Path | None = None,  # Written on the way, as `fit` does
     resume: bool = False,  # Go on from the checkpoint, if it is there
     device: str = "auto",
     progress: bool = True,

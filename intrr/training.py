@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -195,6 +196,7 @@ class RowAdam(torch.optim.Adam):
 def make_optimizer(
     model: SequenceModel,
     recipe: Recipe,
+    recorded: bool = False,  # Whether its steps are recorded on a GPU: then its numbers stand there, the rate as well
 ) -> torch.optim.Optimizer:
     "AdamW, or Adam with an L2 term where the recipe is not decoupled; vectors decay only with `decay_all`"
     params = [p for p in model.parameters() if p.requires_grad]
@@ -202,16 +204,16 @@ def make_optimizer(
         {"params": [p for p in params if p.ndim > 1], "weight_decay": recipe.weight_decay},
         {"params": [p for p in params if p.ndim <= 1], "weight_decay": recipe.weight_decay * recipe.decay_all},
     ]
-    gpu, rate = model.device.type == "cuda", recipe.learning_rate
-    lr = torch.tensor(rate, device=model.device) if gpu else rate
-    return RowAdam(groups, lr=lr, fused=True, capturable=gpu, decoupled_weight_decay=recipe.decoupled)
+    rate = recipe.learning_rate
+    lr = torch.tensor(rate, device=model.device) if recorded else rate
+    return RowAdam(groups, lr=lr, fused=True, capturable=recorded, decoupled_weight_decay=recipe.decoupled)
 
 
 def set_rate(
     optimizer: torch.optim.Optimizer,
     rate: float,  # Learning rate
 ) -> None:
-    "Set the learning rate, where it stands: on a GPU a recorded step reads it there"
+    "Set the learning rate, where it stands: a recorded step reads it there"
     for group in optimizer.param_groups:
         if isinstance(group["lr"], Tensor):
             group["lr"].fill_(rate)
@@ -410,6 +412,13 @@ class Progress:
     validation_seconds: float = 0.0
     curve: list[dict[str, float]] = field(default_factory=list)  # An entry an epoch
 
+    def goes_on(
+        self,
+        recipe: Recipe,
+    ) -> bool:
+        "Whether there is another epoch"
+        return self.epoch < recipe.epochs and self.epoch - self.best_epoch < recipe.patience
+
 # %% ../nbs/30_training.ipynb #3d851a7f
 def save_checkpoint(
     path: Path,
@@ -478,7 +487,8 @@ def make_stepper(
         raise InputError(f"dataset '{dataset.name}': nothing to train on; some user needs four items or more")
     if model.uses_times and dataset.times is not None:
         times = windows(train, model.max_len, dataset.times)
-    optimizer, graph = make_optimizer(model, model.recipe), gpu and model.fixed and processes.size == 1
+    graph = gpu and model.fixed and processes.size == 1
+    optimizer = make_optimizer(model, model.recipe, graph)
     return Stepper(model, optimizer, data, times, processes, graph)
 
 
@@ -515,23 +525,24 @@ def fit(
     model: SequenceModel,  # Trained in place; ends with its best weights, in `eval` mode
     dataset: Dataset,
     seed: int = 0,  # Of the batches and of dropout; the caller seeds the initial weights
-    checkpoint: str | Path | None = None,  # File to write after each epoch
+    checkpoint: str | Path | None = None,  # File to write after the first epoch, the last one, and others
     resume: bool = False,  # Go on from `checkpoint`, if it is there
     progress: bool = True,  # Show a bar
     on_epoch: Callable[[Progress], Any] | None = None,  # Called after each epoch, in the first process
     fixed: bool | None = None,  # Batches of few shapes; if not told, on a GPU, where the model can
+    pause: float = 30.0,  # Seconds between two checkpoints, at least; an epoch that ends sooner is not written
 ) -> Progress:  # Epochs, seconds, the best validation Recall@10, the curve
     "Train until validation Recall@10 has not risen for `patience` epochs, or for `epochs` epochs"
     keep_freed_memory()
     stepper, now = make_stepper(model, dataset, fixed), Progress(seed)
     recipe, optimizer, processes = model.recipe, stepper.optimizer, stepper.processes
     processes.agree(model)
-    first, best = processes.rank == 0, {k: v.clone() for k, v in model.state_dict().items()}
+    written, first, best = -math.inf, processes.rank == 0, {k: v.clone() for k, v in model.state_dict().items()}
     if checkpoint and resume and Path(checkpoint).exists():
         best, now = load_checkpoint(Path(checkpoint), model, optimizer)
         if now.seed != seed:
             raise InputError(f"{checkpoint}: a run of seed {now.seed}, not {seed}; resume that one, or start anew")
-    while now.epoch < recipe.epochs and now.epoch - now.best_epoch < recipe.patience:
+    while now.goes_on(recipe):
         start = 1_000_003 * seed + now.epoch
         batches = epoch_batches(stepper, seed_everything(start))
         if not first:
@@ -540,12 +551,12 @@ def fit(
             stepper.recorder.forget()  # Hardness changes with the epoch
         model.train().elapsed = now.epoch / recipe.epochs
         with (
-            stopwatch() as clock,
+            stopwatch(model.device) as clock,
             tqdm(batches, f"epoch {now.epoch + 1}", leave=False, disable=not (progress and first), unit="step") as bar,
         ):
             parts = _epoch(stepper, bar, now.epoch * len(batches))
         model.eval()
-        with stopwatch() as check:
+        with stopwatch(model.device) as check:
             recall = validation_recall(model, dataset.valid(), sample=recipe.validation_users, processes=processes)
         now.epoch += 1
         now.seconds += clock["seconds"]
@@ -553,8 +564,9 @@ def fit(
         now.curve.append({"epoch": now.epoch, **parts, "recall@10": recall, "seconds": clock["seconds"]})
         if recall > now.best:
             now.best, now.best_epoch, best = recall, now.epoch, {k: v.clone() for k, v in model.state_dict().items()}
-        if checkpoint and first:
+        if checkpoint and first and (time.monotonic() >= written + pause or not now.goes_on(recipe)):
             save_checkpoint(Path(checkpoint), model, optimizer, best, now)
+            written = time.monotonic()
         if on_epoch and first:
             on_epoch(now)
     model.load_state_dict(best)
