@@ -163,8 +163,9 @@ def results_table(
 def sids(
     data: str = "synthetic",  # Dataset folder, or `synthetic`
     out: Path | None = None,  # Run folder; runs/NAME if not told
-    encoder: str | None = None,  # sentence-transformers name or folder, or tfidf
-    quantizer: str = "rkmeans",  # A name in `QUANTIZERS`
+    encoder: str | None = None,  # tfidf, or a sentence-transformers or Hugging Face name, a folder or a .npy file
+    quantizer: str = "rkmeans",  # rkmeans, rvq or rqvae
+    quantizer_recipe: str = "recommended",  # recommended, or paper: trained as the reference does
     levels: int = 3,  # Semantic levels
     size: int | None = None,  # Codewords a level; 128, or 32 below 5,000 items
     ties: int | None = None,  # Shuffle items of one time by this seed
@@ -174,7 +175,7 @@ def sids(
 ) -> dict[str, Any]:  # The folder, and the health card
     "Stage 1: make Semantic IDs from item text, and print their health card"
     pick_device(device)
-    setup = Setup(data, ties, encoder, quantizer, levels, size, seed)
+    setup = Setup(data, ties, encoder, quantizer, levels, size, seed, quantizer_recipe)
     run = Run.create(out or default_folder(data), setup, device)
     print(f"{run.dataset}\n{run.sids}\n")
     print(health_text(run.health()))
@@ -244,8 +245,9 @@ def evaluate(
 def run(
     data: str = "synthetic",  # Dataset folder, or `synthetic`
     out: Path | None = None,  # Run folder; runs/NAME if not told
-    encoder: str | None = None,  # sentence-transformers name or folder, or tfidf
-    quantizer: str = "rkmeans",  # A name in `QUANTIZERS`
+    encoder: str | None = None,  # tfidf, or a sentence-transformers or Hugging Face name, a folder or a .npy file
+    quantizer: str = "rkmeans",  # rkmeans, rvq or rqvae
+    quantizer_recipe: str = "recommended",  # recommended, or paper: trained as the reference does
     ties: int | None = None,  # Shuffle items of one time by this seed; the order of the file if not told
     models: tuple[str, ...] = ("intrr", "sasrec"),  # What to train
     size: str | None = None,  # laptop, large, …; the recommended one if not told
@@ -261,7 +263,7 @@ def run(
     for name in models:
         if name not in MODELS:
             raise InputError(f"no model '{name}'; known: {', '.join(MODELS)}")
-    setup = Setup(data, ties, encoder, quantizer, seed=seed)
+    setup = Setup(data, ties, encoder, quantizer, seed=seed, quantizer_recipe=quantizer_recipe)
     here = Run.create(out or default_folder(data), setup, device)
     print(f"{here.dataset}\n{here.sids}\n")
     print(health_text(here.health()) + "\n")

@@ -52,12 +52,15 @@ from .text import DEFAULT_ENCODER, encode
 from .training import Progress, fit, load_weights, training_precision
 
 # %% auto #0
-__all__ = ['SIZES', 'OWN_SIZES', 'RECIPES', 'SMALL', 'ABLATIONS', 'MATRICES', 'Setup', 'Experiment', 'size_recipe',
-           'data_fingerprint', 'folder_fingerprint', 'train_model', 'load_model', 'Run', 'make_record',
+__all__ = ['QUANTIZER_RECIPES', 'SIZES', 'OWN_SIZES', 'RECIPES', 'SMALL', 'ABLATIONS', 'MATRICES', 'Setup', 'Experiment',
+           'size_recipe', 'data_fingerprint', 'folder_fingerprint', 'train_model', 'load_model', 'Run', 'make_record',
            'evaluate_experiment', 'evaluate_baseline', 'kept_record', 'different', 'claim', 'stage_one',
            'run_experiment', 'table1', 'ablations', 'vary', 'matrix', 'time_left', 'span', 'run_matrix', 'run_if_free']
 
 # %% ../nbs/32_experiments.ipynb #57c538f7
+QUANTIZER_RECIPES = ("recommended", "paper")  # Our settings of a quantizer, or those of its `paper`
+
+
 @dataclass(frozen=True)
 class Setup:
     "Data and Stage 1 of a run"
@@ -69,13 +72,14 @@ class Setup:
     levels: int = 3  # Semantic levels, without the collision digit
     size: int | None = None  # Codewords a level; if not told 128, below 5,000 items 32, or as many as items
     seed: int = 0  # Of the quantizer
-    quantizer_recipe: str = "recommended"  # Its settings: `recommended`, or `paper` for those of the published code
+    quantizer_recipe: str = "recommended"  # A name in `QUANTIZER_RECIPES`
 
     def __post_init__(self):
         if self.quantizer not in QUANTIZERS:
             raise InputError(f"no quantizer '{self.quantizer}'; known: {', '.join(QUANTIZERS)}")
-        if self.quantizer_recipe not in ("recommended", "paper"):
-            raise InputError(f"no quantizer recipe '{self.quantizer_recipe}'; known: recommended, paper")
+        if self.quantizer_recipe not in QUANTIZER_RECIPES:
+            known = ", ".join(QUANTIZER_RECIPES)
+            raise InputError(f"no quantizer recipe '{self.quantizer_recipe}'; known: {known}")
         for name, least in {"levels": 1, "size": 1, "ties": 0, "seed": 0}.items():
             if (value := getattr(self, name)) is not None and value < least:
                 raise InputError(f"{name} is {value}; it must be at least {least}")
@@ -94,9 +98,9 @@ class Setup:
         "Stage 1: Semantic IDs from embeddings"
         size = self.size or (128 if dataset.n_items >= 5000 else min(32, dataset.n_items))
         kind: Any = QUANTIZERS[self.quantizer]
-        settings = kind.paper(seed=self.seed) if self.quantizer_recipe == "paper" else kind(seed=self.seed)
-        quantizer = replace(settings, levels=self.levels, size=size).fit(embeddings, progress)
-        return quantizer.sids(embeddings, dataset=dataset.name)
+        make = kind.paper if self.quantizer_recipe == "paper" else kind
+        quantizer = replace(make(seed=self.seed), levels=self.levels, size=size)
+        return quantizer.fit(embeddings, progress).sids(embeddings, dataset=dataset.name)
 
 # %% ../nbs/32_experiments.ipynb #f723ac4a
 @dataclass(frozen=True)

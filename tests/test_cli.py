@@ -1,6 +1,7 @@
 "The command line as a person meets it: whole processes, exit codes, what stands on disk after something went wrong."
 
 import json
+import os
 import resource
 import signal
 import subprocess
@@ -12,6 +13,8 @@ import pytest
 
 from intrr.cli import main
 from intrr.core import load_tensors
+from intrr.quantizers import RKMeans
+from intrr.sids import SemanticIDs
 
 # A process that is started in the background ignores Ctrl-C; here it must not.
 SIGINT = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
@@ -114,6 +117,8 @@ def test_damaged_weights(run, tmp_path):
         (["evaluate", "--model", "knn", "--data", "nowhere"], ["nowhere", "sequences.txt"]),
         (["sids", "--encoder", "no/such-encoder", "--out", "NEW"], ["no/such-encoder"]),
         (["sids", "--size", "5000", "--out", "NEW"], ["fewer than 5000 codewords"]),
+        (["sids", "--quantizer-recipe", "best", "--out", "NEW"], ["no quantizer recipe 'best'", "recommended, paper"]),
+        (["run", "--quantizer-recipe", "best", "--out", "NEW"], ["no quantizer recipe 'best'", "recommended, paper"]),
         (["sids", "--device", "cuda:77"], ["cuda:77", "use 'cpu'"]),
         (["train", "RUN", "--model", "gru"], ["no model 'gru'", "intrr, sasrec"]),
         (["train", "RUN", "--recipe", "dim=-3"], ["dim is -3"]),
@@ -124,6 +129,22 @@ def test_refused(run, tmp_path, capsys, words, parts):
     code = main([str(place.get(w, w)) for w in words])
     refused(SimpleNamespace(returncode=code, stdout=(seen := capsys.readouterr()).out, stderr=seen.err), *parts)
     assert not (tmp_path / "new" / "run.json").exists()
+
+
+def test_quantizer_trained_as_in_the_paper(run, tmp_path):
+    made = intrr("sids", "--quantizer-recipe", "paper", "--size", "16", "--out", tmp_path / "paper", "--json")
+    assert json.loads(made.stdout)["sids"]["sizes"][:3] == [16, 16, 16], made.stderr
+    recipes = [json.loads((f / "run.json").read_text())["setup"]["quantizer_recipe"] for f in (run, tmp_path / "paper")]
+    configs = [SemanticIDs.load(f / "sids.safetensors").meta["config"] for f in (run, tmp_path / "paper")]
+    assert recipes == ["recommended", "paper"]
+    assert configs == [{**RKMeans().config, "size": 32}, {**RKMeans.paper().config, "size": 16}]
+
+
+@pytest.mark.parametrize("command", ["sids", "run"])
+def test_help_names_the_recipes_of_the_quantizer(command):
+    out = intrr(command, "--help", env={**os.environ, "COLUMNS": "200"})
+    assert out.returncode == 0 and "--quantizer-recipe" in out.stdout
+    assert "recommended, or paper: trained as the reference does" in out.stdout
 
 
 def test_whole_path_on_two_users_and_items_that_share_no_codes(tmp_path):
