@@ -28,16 +28,26 @@ from .core import InputError, atomic_path, environment, first_process, pick_devi
 from .data import cut_text
 from .efficiency import Source, bench_table, machine_folder, plan, run_benches
 from .evaluation import markdown, table
-from .experiments import Run, Setup, evaluate_baseline, kept_record, run_matrix, span, stage_one, time_left
+from intrr.experiments import (
+    Run,
+    Setup,
+    evaluate_baseline,
+    kept_record,
+    run_matrix,
+    size_recipe,
+    span,
+    stage_one,
+    time_left,
+)
 from .experiments import matrix as make_matrix
-from .models import MODELS, IntRR, Recipe
+from .models import MODELS, IntRR, Recipe, build_model
 from .plots import redistribution_heatmap
 from .redistribution import pick_groups, redistribution_of
-from .sids import health_text
+from .sids import SemanticIDs, health_text
 
 # %% auto #0
 __all__ = ['COMMANDS', 'command', 'changed', 'latest_run', 'recommend', 'results_table', 'sids', 'default_folder', 'train',
-           'evaluate', 'run', 'quickstart', 'part_of', 'matrix', 'bench', 'write_report', 'main']
+           'evaluate', 'check_model', 'run', 'quickstart', 'part_of', 'matrix', 'bench', 'write_report', 'main']
 
 # %% ../nbs/50_cli.ipynb #9b1f189f
 def _help(fn: Callable) -> str:
@@ -241,6 +251,19 @@ def evaluate(
     return record
 
 # %% ../nbs/50_cli.ipynb #052d1792
+def check_model(
+    name: str,  # A name in `MODELS`
+    size: str | None,  # A name in `SIZES`
+    changes: Sequence[str],  # Fields of the recipe, such as `dim=64`
+) -> None:
+    "Raise `InputError` for a model, size or field that there is not, and for a recipe that the model cannot have"
+    if name not in MODELS:
+        raise InputError(f"no model '{name}'; known: {', '.join(MODELS)}")
+    wanted = size_recipe(name, size=size or "recommended")
+    two_items = SemanticIDs.from_codes(torch.tensor([[0], [1]]))
+    build_model(name, two_items, changed(wanted or Recipe(), changes))
+
+
 @command
 def run(
     data: str = "synthetic",  # Dataset folder, or `synthetic`
@@ -261,8 +284,7 @@ def run(
     "Data to report: Semantic IDs, training, evaluation beside the baselines, recommendations, figure"
     pick_device(device)
     for name in models:
-        if name not in MODELS:
-            raise InputError(f"no model '{name}'; known: {', '.join(MODELS)}")
+        check_model(name, size, recipe)
     setup = Setup(data, ties, encoder, quantizer, seed=seed, quantizer_recipe=quantizer_recipe)
     here = Run.create(out or default_folder(data), setup, device)
     print(f"{here.dataset}\n{here.sids}\n")
