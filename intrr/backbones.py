@@ -27,7 +27,7 @@ def distance_starts(
     buckets: int = 32,  # Buckets; the first half holds one distance each
     max_distance: int = 128,  # Distances from here on are told apart no more
 ) -> list[int]:  # First distance of each bucket after bucket 0, ascending
-    "T5's buckets of the distance `query - key` (Raffel et al. 2020, section 2.1)"
+    "T5's buckets of the distance `query - key` (Raffel et al. 2020)"
     exact = buckets // 2
     ratio = (max_distance / exact) ** (1 / (buckets - exact))
     return [*range(1, exact), *(math.ceil(exact * ratio**k - 1e-6) for k in range(buckets - exact))]
@@ -304,18 +304,9 @@ class Block(nn.Module):
         nn.init.normal_(self.out.weight, std=0.02)
         nn.init.normal_(self.down.weight, std=0.02)
 
-    @torch.no_grad()
-    def start_as_t5(self) -> None:
-        "T5's initial projections for attention: the queries are small, as no factor divides the logits"
-        q, k, v = self.qkv.weight.chunk(3)
-        dim, heads = self.qkv.in_features, self.out.in_features
-        for part, std in ((q, (dim * heads / self.heads) ** -0.5), (k, dim**-0.5), (v, dim**-0.5)):
-            part.normal_(std=std)
-        self.out.weight.normal_(std=heads**-0.5)
-
 # %% ../nbs/20_backbones.ipynb #1869b41e
 class Transformer(Backbone):
-    "Causal Transformer with T5's relative positions (paper, section 3.1)"
+    "Causal Transformer with T5's relative positions"
 
     def __init__(
         self,
@@ -333,11 +324,11 @@ class Transformer(Backbone):
         blocks = [Block(dim, heads, head_dim, ff, dropout, ff_layers, released) for _ in range(layers)]
         self.blocks, self.norm, self.scale = nn.ModuleList(blocks), nn.RMSNorm(dim), head_dim**-0.5
         self.drop_weights = Dropout(dropout if released else 0.0)
-        for block in blocks:
-            block.start_as_t5() if released else block.start_small()
+        for block in [] if released else blocks:
+            block.start_small()
         if released:
             self.norm, self.scale = nn.Sequential(nn.RMSNorm(dim), Dropout(dropout)), 1.0
-            nn.init.normal_(self.distance.weight, std=dim**-0.5)
+            nn.init.normal_(self.distance.weight)
 
     def weigh(self, logits: Tensor) -> Tensor:
         "Softmax over the keys"
@@ -360,7 +351,7 @@ def softplus_weights(
 def silu_weights(
     logits: Tensor,  # `(..., keys)`; $-\infty$ where the key must not be seen
 ) -> Tensor:  # `(..., keys)`, of either sign, with any sum
-    "$\\mathrm{SiLU}(s_j) / m$ with $m$ the keys in sight (Zhai et al. 2024, equation 2)"
+    "$\\mathrm{SiLU}(s_j) / m$ with $m$ the keys in sight (Zhai et al. 2024)"
     return F.silu(logits.clamp(min=-1e4)) / logits.isfinite().sum(-1, keepdim=True)
 
 # %% ../nbs/20_backbones.ipynb #fed11cb0
@@ -406,7 +397,7 @@ class HSTUBlock(nn.Module):
 
 # %% ../nbs/20_backbones.ipynb #ed6993d3
 class HSTU(Backbone):
-    "Hierarchical sequential transduction unit, the paper's or the original (Zhai et al. 2024, section 3.2)"
+    "Hierarchical sequential transduction unit, that of the IntRR paper or the original (Zhai et al. 2024)"
 
     def __init__(
         self,

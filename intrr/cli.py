@@ -225,7 +225,7 @@ def train(
 def evaluate(
     run: Positional[Path | None] = None,  # Run folder; not needed for popularity, counts and knn with --data
     model: str = "intrr",  # A trained model, or popularity, counts, knn
-    data: str | None = None,  # Dataset folder, or `synthetic`, for what needs no training
+    data: str | None = None,  # Dataset folder, or `synthetic`; beside a run, where its data lie now
     ties: int = 0,  # Seed of the second evaluation, ties shuffled, of what needs no training
     device: str = "auto",  # cpu, cuda, …
     json: bool = False,  # Print one JSON object
@@ -235,7 +235,7 @@ def evaluate(
     if data is not None and run is None:
         record = evaluate_baseline(model, data, ties)
     else:
-        record = Run.open(run or latest_run()).evaluate(model, device)
+        record = Run.open(run or latest_run(), data).evaluate(model, device)
     print(results_table([record]).to_string(index=False))
     return record
 

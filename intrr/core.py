@@ -30,9 +30,9 @@ from torch import Tensor
 from torch.utils._pytree import tree_map
 
 # %% auto #0
-__all__ = ['InputError', 'seed_everything', 'pick_device', 'fast_bf16', 'first_process', 'keep_freed_memory', 'atomic_path',
-           'plain', 'save_json', 'load_json', 'save_tensors', 'load_tensors', 'environment', 'fingerprint', 'stopwatch',
-           'constant', 'Kept']
+__all__ = ['InputError', 'seed_everything', 'pick_device', 'fast_bf16', 'process_count', 'first_process', 'keep_freed_memory',
+           'atomic_path', 'plain', 'save_json', 'load_json', 'save_tensors', 'load_tensors', 'environment',
+           'fingerprint', 'stopwatch', 'under_autocast', 'constant', 'Kept', 'held_tensors']
 
 # %% ../nbs/00_core.ipynb #41a5ffb8
 class InputError(ValueError):
@@ -64,19 +64,32 @@ def pick_device(
         raise InputError(f"device '{name}' is not available here; use 'cpu' or 'auto'") from e
     return dev
 
-# %% ../nbs/00_core.ipynb #3ad5f9c1
+# %% ../nbs/00_core.ipynb #8486a811
 def fast_bf16(
-    device: torch.device,
-) -> bool:
-    "Whether this device multiplies matrices in bf16 faster than in fp32: GPUs, and CPUs with AVX512-BF16 or AMX"
-    if device.type != "cpu":
-        return device.type == "cuda"
-    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    device: str | torch.device = "cpu",
+) -> bool:  # False for what is neither a CPU nor a CUDA GPU
+    "Whether the device has instructions for products in bfloat16"
+    dev = torch.device(device)
+    if dev.type == "cuda":
+        with torch.cuda.device(dev):
+            return torch.cuda.is_bf16_supported(including_emulation=False)
+    return dev.type == "cpu" and (torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 # %% ../nbs/00_core.ipynb #33db3dc7
+def process_count() -> int:
+    "How many processes a launcher has started, this one among them; raises `InputError` for half of its variables"
+    size = os.environ.get("WORLD_SIZE", "1")
+    lacking = [name for name in ("RANK", "MASTER_ADDR", "MASTER_PORT") if name not in os.environ]
+    count = int(size) if size.isdecimal() else 0
+    if count < 1 or (count > 1 and lacking):
+        found = f"WORLD_SIZE={size}" + (f" without {', '.join(lacking)}" if lacking else "")
+        raise InputError(f"environment: {found}; unset WORLD_SIZE, or start with 'accelerate launch'")
+    return count
+
+
 def first_process() -> bool:
     "Whether this process is the first, or the only one, that a launcher has started: the one that writes and prints"
-    return os.environ.get("RANK", "0") == "0"
+    return process_count() == 1 or os.environ["RANK"] == "0"
 
 # %% ../nbs/00_core.ipynb #ff1de80a
 def keep_freed_memory() -> bool:  # Whether the allocator took the setting (glibc only)
@@ -173,17 +186,23 @@ def load_tensors(
         raise InputError(f"{path}: damaged or not a safetensors file ({e}); write it again") from e
 
 # %% ../nbs/00_core.ipynb #eb73bcda
-def _commit() -> str | None:
-    try:
-        out = subprocess.run(
-            ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short", "HEAD"],
-            capture_output=True,
-            text=True,
-            timeout=5,
-        )
-    except (OSError, subprocess.SubprocessError, NameError):
+def _git(folder: Path, *words: str) -> list[str]:
+    run = subprocess.run(["git", "-C", str(folder), *words], capture_output=True, text=True, timeout=5)
+    return run.stdout.split() if run.returncode == 0 else []
+
+
+def _commit(
+    module: str | None,  # Path of `core.py`; None in its notebook
+) -> str | None:
+    "The commit of the repository that holds this module and its notebook; None where the package is only installed"
+    if module is None:
         return None
-    return out.stdout.strip() or None
+    own, root = ["intrr/core.py", "nbs/00_core.ipynb"], Path(module).parents[1]
+    try:
+        tracked = _git(root, "ls-files", "--full-name", *own) == own
+        return next(iter(_git(root, "rev-parse", "--short", "HEAD")), None) if tracked else None
+    except (OSError, subprocess.SubprocessError):
+        return None
 
 
 def _cpu_name() -> str:
@@ -215,7 +234,7 @@ def environment(
         "python": platform.python_version(),
         "torch": torch.__version__,
         **versions,
-        "commit": _commit(),
+        "commit": _commit(globals().get("__file__")),
     }
 
 # %% ../nbs/00_core.ipynb #66b2177b
@@ -227,16 +246,26 @@ def fingerprint(
 
 # %% ../nbs/00_core.ipynb #b4fcb2a8
 @contextmanager
-def stopwatch() -> Generator[dict[str, float]]:  # A mapping whose "seconds" is set when the block ends
-    "Wall-clock seconds of a block; a GPU is waited for"
+def stopwatch(
+    device: torch.device | str | None = None,  # Where the block computes; default: the current GPU, if there is one
+) -> Generator[dict[str, float]]:  # A mapping whose "seconds" is set when the block ends
+    "Wall-clock seconds of a block; its GPU is waited for"
     out: dict[str, float] = {}
     start = time.perf_counter()
     try:
         yield out
     finally:
-        if torch.cuda.is_available():
-            torch.cuda.synchronize()
+        if torch.cuda.is_available() and (device is None or torch.device(device).type == "cuda"):
+            torch.cuda.synchronize(device)
         out["seconds"] = time.perf_counter() - start
+
+# %% ../nbs/00_core.ipynb #2c510aa0
+def under_autocast(
+    device: torch.device | str,
+) -> bool:  # False for devices that have none, such as `meta`
+    "Whether autocast is on for the device"
+    kind = torch.device(device).type
+    return torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
 
 # %% ../nbs/00_core.ipynb #f7a230eb
 def constant(part: Any) -> Any:
@@ -264,7 +293,7 @@ class Kept(torch.nn.Module):
         if torch.compiler.is_compiling() and self.value:  # the weights are constants then
             return self.value[0]
         weights = list(module.parameters())
-        state = [(p.data_ptr(), p._version) for p in weights], torch.is_autocast_enabled(weights[0].device.type)
+        state = [(p.data_ptr(), p._version) for p in weights], under_autocast(weights[0].device)
         if state != self.state:
             self.state, self.value = state, (tree_map(constant, make()),)
         return self.value[0]
@@ -273,3 +302,11 @@ class Kept(torch.nn.Module):
         "Forget, whenever the whole is switched to training or back: fused optimisers leave no trace on the weights"
         self.state, self.value = None, ()
         return super().train(mode)
+
+# %% ../nbs/00_core.ipynb #a17aed2c
+def held_tensors(
+    module: torch.nn.Module,
+) -> list[Any]:  # Parameters, buffers, and what its `Kept` parts hold now
+    "All that a module reads when it runs: whoever keeps the list keeps it in memory, whatever becomes of the module"
+    weights = [t.detach() for t in (*module.parameters(), *module.buffers())]
+    return [*weights, *(part.value for part in module.modules() if isinstance(part, Kept))]

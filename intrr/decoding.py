@@ -97,10 +97,10 @@ FEW = 8  # Up to so many users the dense tables are faster than the edges: a few
 
 def _over_codes(ran: RAN, h: Tensor, total: Tensor) -> Tensor:
     "The items' sums less the log-sum-exp over all codes that could follow each previous code"
-    first, *pairs = ran.pair_logits(h)
+    codes, (first, *pairs) = ran.sids.to(h.device).codes, ran.pair_logits(h)
     total = total - first.logsumexp(1)
     for level, t in enumerate(pairs):
-        total = total - t.logsumexp(2).T[ran.sids.codes[:, level].to(h.device)]
+        total = total - t.logsumexp(2).T[codes[:, level]]
     return total
 
 
@@ -127,7 +127,7 @@ def item_logits(
     h: Tensor,  # States of users, `(n, d)`
     normaliser: str = "catalogue",  # One of `NORMALISERS`
 ) -> Tensor:  # `(N, n)`; with `catalogue` up to a constant a column, else log-probabilities
-    "The score of every item, exactly: no beam, no invalid ID (paper equations 3 to 6, as a Markov chain over levels)"
+    "The score of every item, exactly: no beam, no invalid ID (RAN's recursion, as a Markov chain over the levels)"
     if normaliser not in NORMALISERS:
         raise InputError(f"no normaliser '{normaliser}'; known: {', '.join(NORMALISERS)}")
     if len(h) <= FEW and not torch.is_grad_enabled():

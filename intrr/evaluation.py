@@ -23,7 +23,8 @@ from .models import Recommender
 # %% auto #0
 __all__ = ['MODELS', 'standing', 'mid_ranks', 'ranks', 'save_ranks', 'load_ranks', 'gains', 'metrics', 'all_metrics', 'evaluate',
            'standard_error', 'paired_bootstrap', 'traits', 'traits_path', 'by', 'record', 'save_record', 'load_records',
-           'ranks_path', 'record_ranks', 'save_traits', 'record_traits', 'select', 'compare', 'table', 'markdown']
+           'ranks_path', 'record_ranks', 'save_traits', 'record_traits', 'select', 'compare', 'misfits', 'leaning',
+           'run_faults', 'efficiency_faults', 'check_records', 'table', 'markdown']
 
 # %% ../nbs/31_evaluation.ipynb #fc9e0ef8
 def standing(
@@ -338,6 +339,64 @@ def compare(
             raise InputError(f"{len(users)} users to choose from, ranks of {first.shape[1]} and {second.shape[1]}")
         first, second = first[:, users.bool()], second[:, users.bool()]
     return paired_bootstrap(first, second, metric, n)
+
+# %% ../nbs/31_evaluation.ipynb #fc9a4391
+def misfits(
+    ranks: Mapping[str, Tensor],  # (U,) ranks from 0, `unmasked` and `masked`
+    lengths: Tensor,  # (U,) items in each history
+) -> int:  # Users whose ranks contradict their histories; all of them if their number differs
+    "Count the targets that masking lets fall, or lifts by more places than the history has items"
+    if len(lengths) != len(ranks["masked"]):
+        return max(len(lengths), len(ranks["masked"]))
+    lifted = (ranks["unmasked"] - ranks["masked"])[ranks["masked"].isfinite()]
+    return int(((lifted < 0) | (lifted > lengths[ranks["masked"].isfinite()])).sum())
+
+
+def leaning(
+    ranks: Tensor,  # (U,) ranks from 0
+    values: Tensor,  # (U,) such as the popularity of the targets
+) -> float:  # Standard deviations away from what unrelated values would give; below 0 if high values rank first
+    "Spearman's correlation of ranks and values, times the root of the number of users less one"
+    frame = pd.DataFrame({"ranks": ranks.numpy(), "values": values.numpy()})
+    return float(frame.corr("spearman").iloc[0, 1] * (len(frame) - 1) ** 0.5)
+
+# %% ../nbs/31_evaluation.ipynb #960d5888
+def run_faults(
+    record: Mapping[str, Any],  # Of a run
+    folder: str | Path = "nbs/results",
+) -> list[str]:  # None of them if it can be believed
+    "What the record of a run lacks, or where its ranks contradict it"
+    out = [] if record["config"].get("data") else ["no fingerprint of the data"]
+    try:
+        ranks, lengths = load_ranks(ranks_path(record, folder)), record_traits(record, folder)["length"]
+    except InputError as e:
+        return [*out, str(e)]
+    told = [(ranks[p.split("/")[1]], name, m) for p, d in record["metrics"].items() for name, m in d.items()]
+    if any(abs(float(gains(r, name).mean()) - m) > 1e-9 for r, name, m in told):
+        out.append("metrics that its ranks do not give")
+    return out + ["ranks of other users"] * (misfits(ranks, lengths) > 0)
+
+
+def efficiency_faults(
+    record: Mapping[str, Any],  # Of a row of `intrr.efficiency`
+) -> list[str]:
+    "Whether a row says so if its catalogue is made up"
+    untrue = record.get("n_items") and (record["dataset"], record.get("trained")) != ("made up", False)
+    return ["a made-up catalogue that is not called so, or weights that are not said to be untrained"] * bool(untrue)
+
+# %% ../nbs/31_evaluation.ipynb #feaa81df
+def check_records(
+    folder: str | Path = "nbs/results",
+) -> list[str]:  # A line for each fault, such as `beauty/knn-0: no commit`; empty if there is none
+    "Find every record of a run or of efficiency that cannot be believed"
+    runs = load_records(folder) + load_records(folder, "ablation")
+    rows = load_records(folder, "efficiency")
+    faults = [(r, fault) for r in runs for fault in run_faults(r, folder)]
+    faults += [(r, fault) for r in rows for fault in efficiency_faults(r)]
+    faults += [(r, "no commit") for r in [*runs, *rows] if not r["environment"].get("commit")]
+    known = {r["dataset"]: r["config"].get("data") for r in runs}
+    faults += [(r, "data unlike others'") for r in runs if r["config"].get("data") != known[r["dataset"]]]
+    return [f"{r['dataset']}/{r['name']}: {fault}" for r, fault in faults]
 
 # %% ../nbs/31_evaluation.ipynb #530811f9
 def table(

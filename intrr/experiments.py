@@ -19,7 +19,7 @@ from filelock import FileLock, Timeout
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from .baselines import BASELINES, fit_baseline
+from .baselines import BASELINES, TransitionKNN, fit_baseline
 from intrr.core import (
     InputError,
     fingerprint,
@@ -395,7 +395,7 @@ def make_record(
     e: Experiment,
     metrics: Mapping[str, Mapping[str, float]],  # By protocol
     seconds: float,  # That the evaluation took
-    meta: Mapping[str, Any],  # How it was trained, see `train_model`; empty for a baseline
+    meta: Mapping[str, Any],  # How it was trained, see `train_model`; of a tuned baseline what was `chosen`
     device: str | torch.device = "cpu",
 ) -> dict[str, Any]:
     "The record of an experiment"
@@ -407,6 +407,7 @@ def make_record(
     config: dict[str, Any] = {"setup": replace(e.setup, data=e.dataset), "data": folder_fingerprint(e.setup.data)}
     config |= {"recipe": e.recipe, "curve": now.get("curve")}
     config |= {"precision": training_precision(e.recipe, pick_device(device))} if e.recipe else {}
+    config |= {"chosen": meta["chosen"]} if meta.get("chosen") else {}
     more = {"config": config, "params": meta.get("params", 0), "seconds": times, "epochs": now.get("epoch", 0)}
     return record(e.name, e.dataset, e.model, metrics, **labels, **more, device=pick_device(device))
 
@@ -425,7 +426,7 @@ def evaluate_experiment(
     if isinstance(model, IntRR) and not model.recipe.exact:
         exact = ranks(model.decoded(exact=True), dataset.test(), progress=progress)
         found |= {f"exact-{mask}": r for mask, r in exact.items()}
-    order = "file" if e.setup.ties is None else "shuffled"
+    order, meta = "file" if e.setup.ties is None else "shuffled", {**meta, "chosen": getattr(model, "chosen", None)}
     return make_record(e, all_metrics(found, order), clock["seconds"], meta, pick_device(device)), found
 
 # %% ../nbs/32_experiments.ipynb #45563a06
@@ -441,14 +442,16 @@ def evaluate_baseline(
         raise InputError(
             f"'{model}' is not a model that needs no training ({known}); give the run folder of a trained one"
         )
-    dataset, result = open_dataset(data), {}
+    dataset, result, chosen = open_dataset(data), {}, {}
     with stopwatch() as clock:
         orders = {"file": dataset}
         if dataset.times is not None:
             orders["shuffled"] = dataset.shuffle_ties(ties)
         for order, d in orders.items():
-            result |= evaluate(fit_baseline(model, d), d.test(), order, progress=progress)
-    return make_record(Experiment(Setup(data), model), result, clock["seconds"], {})
+            net = fit_baseline(model, d)
+            result |= evaluate(net, d.test(), order, progress=progress)
+            chosen |= {order: net.chosen} if isinstance(net, TransitionKNN) else {}
+    return make_record(Experiment(Setup(data), model), result, clock["seconds"], {"chosen": chosen})
 
 # %% ../nbs/32_experiments.ipynb #4ac4dbee
 def kept_record(

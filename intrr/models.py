@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .backbones import BACKBONES, Backbone, Cache, Dropout, EncoderDecoder
-from .core import InputError, Kept
+from .core import InputError, Kept, held_tensors
 from .decoding import NORMALISERS, ItemSums, NextLogits, beam_search, exact_topk, item_logits, ran_step
 from .ran import RAN, Redistribution, Step
 from .sids import SemanticIDs
@@ -251,8 +251,8 @@ class Recipe:
             warmup=1,
             clip=0.0,
             targets=3000,
-            epochs=100,
-            patience=10,
+            epochs=1000,
+            patience=23,
         )
         hstu = {"heads": 4, "token_dropout": 0.0} if backbone == "hstu" else {}
         return replace(found, **hstu | changes)
@@ -291,8 +291,8 @@ def catalogue_cross_entropy(
     target: Tensor,  # Item rows, `(n,)`; -1 where there is none
     count: Tensor | None = None,  # What the sum is divided by; the number of targets if not told
 ) -> Tensor:  # Mean negative log-likelihood, nats
-    "Softmax cross-entropy over all items"
-    real = target >= 0
+    "Softmax cross-entropy over all items, in at least 32 bits"
+    real, scores = target >= 0, scores.to(torch.promote_types(scores.dtype, torch.float32))
     weight = real.to(scores.dtype) / (real.sum().clamp(min=1) if count is None else count)
     return _CrossEntropy.apply(scores, target.clamp(min=0), weight)
 
@@ -501,7 +501,8 @@ def level_cross_entropy(
     codes: Tensor,  # `(n, L)`
     weight: Tensor,  # Of each row, `(n,)`
 ) -> Tensor:  # Sum over the levels and the weighted rows, nats
-    "$\\sum_l CE(s^l, y^l)$"
+    "$\\sum_l CE(s^l, y^l)$, in at least 32 bits"
+    logits = [s.to(torch.promote_types(s.dtype, torch.float32)) for s in logits]
     rows = [F.cross_entropy(s, codes[:, level], reduction="none") for level, s in enumerate(logits)]
     return (torch.stack(rows) * weight).sum()
 
@@ -544,13 +545,14 @@ class LevelLoss(nn.Module):
         target: Tensor,  # Item rows, `(n,)`; -1 where there is none
         count: Tensor | None = None,  # What the sum is divided by; the number of targets if not told
     ) -> Tensor:  # Nats a target
-        "Sum over the levels, mean over the targets"
+        "Sum over the levels, mean over the targets, in at least 32 bits"
         real, item = target >= 0, target.clamp(min=0)
         weight = real.to(torch.float32) / (real.sum().clamp(min=1) if count is None else count)
         if not self.most:
             return level_cross_entropy(logits, self.codes[item], weight)
         nats = 0.0
         for level, s in enumerate(logits):
+            s = s.to(torch.promote_types(s.dtype, torch.float32))
             among = self.among_children(s, level, self.parents[item, level])
             nats = nats + among.logsumexp(1) - s.gather(1, self.codes[item, level, None])[:, 0]
         return (nats * weight).sum()
@@ -924,7 +926,9 @@ class Replay:
         compiled: bool = False,  # On a CPU; wants a C++ compiler and half a minute. Raises `InputError` if it cannot be
     ):
         check_beam(k, beam)
-        self.model, self.k, self.beam, self.bf16 = copy.copy(model.eval()), k, beam, precision == "bf16"
+        if any(part.training for part in model.modules()):
+            model.eval()  # drops what is kept, which other requests may share
+        self.model, self.k, self.beam, self.bf16 = copy.copy(model), k, beam, precision == "bf16"
         self.histories = F.pad(torch.zeros(batch, 1, dtype=torch.long), (0, length - 1), value=-1).to(model.device)
         searches = beam is None and getattr(model, "bounded", False)  # in as many steps as it needs: not to be recorded
         gpu, self.graph = model.device.type == "cuda", None
@@ -942,16 +946,19 @@ class Replay:
             return self.model.best(self.histories, self.k, beam=self.beam)
 
     def record(self) -> None:
-        "Run a few times beside, as a recording wants it, then record"
-        here, beside = torch.cuda.current_stream(), torch.cuda.Stream()
-        beside.wait_stream(here)
-        with torch.cuda.stream(beside):
-            for _ in range(3):
-                self.run()
-        here.wait_stream(beside)
-        self.graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self.graph):
-            self.answer = self.run()
+        "Run a few times beside, as a recording wants it, then record; and hold what is read, which others may drop"
+        device = self.histories.device
+        with torch.cuda.device(device):
+            here, beside = torch.cuda.current_stream(device), torch.cuda.Stream(device)
+            beside.wait_stream(here)
+            with torch.cuda.stream(beside):
+                for _ in range(3):
+                    self.run()
+            here.wait_stream(beside)
+            self.graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(self.graph, stream=beside):
+                self.answer = self.run()
+        self.held = held_tensors(self.model)
 
     def __call__(
         self,

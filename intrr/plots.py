@@ -49,7 +49,7 @@ def redistribution_heatmap(
     rows: Iterable[int],  # Items to show, from top to bottom
     titles: Iterable[str | None] | None = None,  # Of these items
 ) -> Page:
-    "Each item's distribution over the codes of each level (paper, figure of the redistribution)"
+    "Each item's distribution over the codes of each level, as the paper draws it (arXiv 2602.20704)"
     rows = [int(row) for row in rows]
     names = [f"item row {row}" for row in rows] if titles is None else [caption(title, 80) for title in titles]
     if not rows:

@@ -23,9 +23,9 @@ from .core import InputError, load_tensors, save_tensors
 from .sids import SemanticIDs, health
 
 # %% auto #0
-__all__ = ['QUANTIZERS', 'OPTIMIZERS', 'nearest', 'plus_plus', 'means', 'Clusters', 'lloyd', 'draw', 'minibatch', 'Quantizer',
-           'load_quantizer', 'check_input', 'residual', 'Residual', 'RKMeans', 'Codebooks', 'revive', 'settled',
-           'Descent', 'RVQ', 'mlp', 'AutoEncoder', 'RQVAE', 'compare']
+__all__ = ['QUANTIZERS', 'OPTIMIZERS', 'nearest', 'plus_plus', 'means', 'Clusters', 'lloyd', 'draw', 'quick_start', 'minibatch',
+           'Quantizer', 'load_quantizer', 'check_input', 'residual', 'Residual', 'RKMeans', 'Codebooks', 'revive',
+           'settled', 'Descent', 'RVQ', 'mlp', 'AutoEncoder', 'Released', 'RQVAE', 'compare']
 
 # %% ../nbs/11_quantizers.ipynb #75e85cf2
 def nearest(
@@ -113,6 +113,16 @@ def draw(
     "Rows of a random order of the items, of as many orders as it takes"
     orders = [torch.randperm(n, generator=generator) for _ in range(math.ceil(batch / n))]
     return torch.cat(orders)[:batch]
+
+# %% ../nbs/11_quantizers.ipynb #0f93db0b
+def quick_start(
+    x: Tensor,  # (N, d)
+    size: int,  # Codewords to draw
+    buffer: int,  # Rows to draw them from
+    generator: torch.Generator,  # Source of the draws
+) -> Tensor:  # (size, d) rows of `x`
+    "Plain k-means++ on some of the rows"
+    return plus_plus(x[draw(len(x), buffer, generator)], size, generator, trials=1)
 
 # %% ../nbs/11_quantizers.ipynb #ef97dd35
 def minibatch(
@@ -298,7 +308,7 @@ class RKMeans(Residual, name="rkmeans"):
 
     def fit_level(self, r: Tensor, generator: torch.Generator, progress: bool) -> tuple[Tensor, list[dict[str, Any]]]:
         if self.steps:
-            start = plus_plus(r[draw(len(r), self.buffer, generator)], self.size, generator, trials=1)
+            start = quick_start(r, self.size, self.buffer, generator)
             book = minibatch((r[draw(len(r), self.batch, generator)] for _ in range(self.steps)), start)
             found = replace(lloyd(r, book, max_iter=0), iterations=self.steps)
         else:
@@ -308,6 +318,8 @@ class RKMeans(Residual, name="rkmeans"):
 # %% ../nbs/11_quantizers.ipynb #1fe22971
 class Codebooks(nn.Module):
     "Levels of codewords; a network around them overrides `latents` and `loss`"
+
+    deep: ClassVar[bool] = True  # Whether the second term of all levels holds an encoder, or that of the first alone
 
     def __init__(
         self,
@@ -329,7 +341,7 @@ class Codebooks(nn.Module):
             word = book[code]
             loss = loss + (rest.detach() - word).square().sum(1).mean()
             loss = loss + self.commitment * (rest - word.detach()).square().sum(1).mean()
-            rest = rest - word.detach()
+            rest = rest - word.detach() if self.deep else (rest - word).detach()
             codes.append(code)
         return z - rest.detach(), torch.stack(codes, 1), loss
 
@@ -387,6 +399,16 @@ class Descent:
     tol: float = 1e-3  # Relative change of the loss at which it has settled
     window: int = 5  # Epochs over which the change is looked at
     reset: bool = True  # Set dead codewords anew after each epoch
+    steps: int = 0  # Batches drawn one by one in place of epochs, without resets and to the last; 0: epochs
+    buffer: int = 3072  # Items that the codewords start from where `steps` are told
+
+    def step(self, model: Codebooks, batch: Tensor, optimizer: torch.optim.Optimizer) -> tuple[float, Tensor]:
+        "One step on a batch (B, d): its mean loss before it, and its codes (B, L)"
+        loss, codes = model.loss(batch)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        return loss.item(), codes
 
     def epoch(
         self, model: Codebooks, x: Tensor, optimizer: torch.optim.Optimizer, generator: torch.Generator
@@ -394,11 +416,8 @@ class Descent:
         "One pass over the items (N, d) in random order: its mean loss, and the resets after it"
         total, codes, order = 0.0, [], torch.randperm(len(x), generator=generator)
         for rows in order.split(self.batch):
-            loss, code = model.loss(x[rows])
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            total += len(rows) * loss.item()
+            loss, code = self.step(model, x[rows], optimizer)
+            total += len(rows) * loss
             codes.append(code)
         resets = revive(model, x, torch.cat(codes), generator) if self.reset else 0
         return {"loss": total / len(x), "resets": resets}
@@ -406,11 +425,16 @@ class Descent:
     def train(
         self, model: Codebooks, x: Tensor, epochs: int, generator: torch.Generator, progress: bool
     ) -> list[dict[str, Any]]:
-        "Train until the loss has settled, at most for `epochs`; a row for each of them"
+        "Train until the loss has settled, at most for `epochs`, or for `steps`; a row for each of them"
         if self.optimizer not in OPTIMIZERS:
             raise InputError(f"no optimizer '{self.optimizer}'; known: {', '.join(OPTIMIZERS)}")
         optimizer = OPTIMIZERS[self.optimizer](model.parameters(), lr=self.rate)
         trace: list[dict[str, Any]] = []
+        for number in tqdm(range(self.steps), desc="steps", leave=False, disable=not progress or not self.steps):
+            batch = x[draw(len(x), self.batch, generator)]
+            trace.append({"step": number, "loss": self.step(model, batch, optimizer)[0]})
+        if self.steps:
+            return trace
         with tqdm(range(epochs), desc="epochs", leave=False, disable=not progress) as bar:
             for number in bar:
                 trace.append({"epoch": number, **self.epoch(model, x, optimizer, generator)})
@@ -426,11 +450,12 @@ class RVQ(Descent, Residual, name="rvq"):
 
     @classmethod
     def paper(cls, seed: int = 0) -> RVQ:
-        "The reference: Adagrad at 1e-3, no dead code is reset, stopped early (when is not told; here after 20 epochs)"
-        return cls(optimizer="adagrad", rate=1e-3, epochs=20, reset=False, seed=seed)
+        "The reference: 1,000 steps of Adagrad at 1e-3 per level on 2,048 items, starts as in `RKMeans.paper`"
+        return cls(optimizer="adagrad", rate=1e-3, batch=2048, steps=1000, reset=False, seed=seed)
 
     def fit_level(self, r: Tensor, generator: torch.Generator, progress: bool) -> tuple[Tensor, list[dict[str, Any]]]:
-        model = Codebooks(plus_plus(r, self.size, generator)[None])
+        few = quick_start(r, self.size, self.buffer, generator) if self.steps else None
+        model = Codebooks((plus_plus(r, self.size, generator) if few is None else few)[None])
         trace = self.train(model, r, self.epochs, generator, progress)
         return model.books.data[0], trace
 
@@ -467,14 +492,22 @@ class AutoEncoder(Codebooks):
         self.register_buffer("std", torch.ones(widths[0]))
         self.warm = False  # Whether the latents pass as they are
 
+    def inputs(self, x: Tensor) -> Tensor:
+        "What the encoder reads of embeddings (N, d)"
+        return F.normalize((x - self.mean) / self.std, dim=1)
+
+    def target(self, x: Tensor) -> Tensor:
+        "What the decoder tries to give for embeddings (N, d)"
+        return F.normalize(x, dim=1)
+
     def latents(self, x: Tensor) -> Tensor:
         "(N, d) embeddings to (N, latent)"
-        return self.encoder(F.normalize((x - self.mean) / self.std, dim=1))
+        return self.encoder(self.inputs(x))
 
     def loss(self, x: Tensor) -> tuple[Tensor, Tensor]:
         z = self.latents(x)
         zq, codes, loss = (z, z.new_empty(len(z), 0).long(), 0.0) if self.warm else self.quantize(z)
-        return self.weight * loss + (F.normalize(x, dim=1) - self.decoder(zq)).square().sum(1).mean(), codes
+        return self.weight * loss + (self.target(x) - self.decoder(zq)).square().sum(1).mean(), codes
 
     @torch.no_grad()
     def start(self, x: Tensor, generator: torch.Generator) -> None:
@@ -484,6 +517,39 @@ class AutoEncoder(Codebooks):
             found = lloyd(rest, plus_plus(rest, len(book), generator), max_iter=20)
             book.copy_(found.codebook)
             rest = rest - book[found.codes]
+
+# %% ../nbs/11_quantizers.ipynb #74ad2223
+class Released(AutoEncoder):
+    "The autoencoder of the reference"
+
+    deep = False
+
+    def __init__(self, widths: Sequence[int], levels: int, size: int, weight: float, commitment: float):
+        super().__init__(widths, levels, size, weight, commitment)
+        del self.mean, self.std
+        self.norm = nn.BatchNorm1d(widths[0])
+        for layer in (*self.encoder, *self.decoder):
+            if isinstance(layer, nn.Linear):
+                layer.reset_parameters()
+
+    def inputs(self, x: Tensor) -> Tensor:
+        return F.normalize(self.norm(x), dim=1)
+
+    def target(self, x: Tensor) -> Tensor:
+        return self.inputs(x)
+
+    def loss(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        y = self.inputs(x)
+        z = self.encoder(y)
+        zq, codes, loss = self.quantize(z)
+        return self.weight * loss / z.shape[1] + F.mse_loss(self.decoder(zq), y), codes
+
+    @torch.no_grad()
+    def start(self, x: Tensor, generator: torch.Generator) -> None:
+        rest = self.latents(x)
+        for book in self.books:
+            book.copy_(minibatch([rest] * 1000, plus_plus(rest, len(book), generator, trials=1)))
+            rest = rest - book[nearest(rest, book)[0]]
 
 # %% ../nbs/11_quantizers.ipynb #b0c09edb
 @dataclass
@@ -497,28 +563,33 @@ class RQVAE(Descent, Quantizer, name="rqvae"):
     latent: int = 64  # Width of the latent
     weight: float = 0.25  # Of the levels' terms beside the reconstruction
     commitment: float = 0.25  # Weight within them of the term that holds the encoder near the codewords
+    released: bool = False  # The network of the reference, `Released`; it has no warm-up
 
     def __post_init__(self):
         self.hidden = tuple(self.hidden)
 
     @classmethod
     def paper(cls, seed: int = 0) -> RQVAE:
-        "The reference: Adagrad at 1e-3 on all from the first step, and as in `RVQ.paper`"
-        return cls(optimizer="adagrad", rate=1e-3, epochs=20, warmup=0, weight=1.0, reset=False, seed=seed)
+        "The reference: `Released`, 3,000 steps of Adagrad at 1e-3 for all together on 2,048 items, no resets"
+        how: dict[str, Any] = {"optimizer": "adagrad", "rate": 1e-3, "batch": 2048, "steps": 3000, "reset": False}
+        return cls(**how, warmup=0, weight=1.0, released=True, seed=seed)
 
     def network(self, dim: int) -> AutoEncoder:
         "Encoder, codebooks and decoder for embeddings of width `dim`"
-        return AutoEncoder((dim, *self.hidden, self.latent), self.levels, self.size, self.weight, self.commitment)
+        kind = Released if self.released else AutoEncoder
+        return kind((dim, *self.hidden, self.latent), self.levels, self.size, self.weight, self.commitment)
 
     def fit(self, x: Tensor, progress: bool = True) -> RQVAE:
         x, generator = check_input(x, self.size), torch.Generator().manual_seed(self.seed)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
             model = self.network(x.shape[1])
-        model.mean, model.std, model.warm = x.mean(0), x.std(0).clamp(min=1e-6), True
-        trace = [{"part": "autoencoder", **o} for o in self.train(model, x, self.warmup, generator, progress)]
-        model.start(x, generator)
-        model.warm = False
+        trace: list[dict[str, Any]] = []
+        if not self.released:
+            model.mean, model.std, model.warm = x.mean(0), x.std(0).clamp(min=1e-6), True
+            trace += [{"part": "autoencoder", **o} for o in self.train(model, x, self.warmup, generator, progress)]
+            model.warm = False
+        model.start(x[draw(len(x), self.buffer, generator)] if self.steps else x, generator)
         trace += [{"part": "all", **o} for o in self.train(model, x, self.epochs, generator, progress)]
         self.state, self.trace = {k: v.detach() for k, v in model.state_dict().items()}, trace
         return self
@@ -527,9 +598,12 @@ class RQVAE(Descent, Quantizer, name="rqvae"):
         "The network as it was learned"
         state = self.learned()
         with torch.device("meta"):
-            model = self.network(len(state["mean"]))
+            model = self.network(state["encoder.0.weight"].shape[1])
         model.load_state_dict(state, assign=True)
-        return model.requires_grad_(False)
+        return model.requires_grad_(False).eval()
+
+    def target(self, x: Tensor) -> Tensor:
+        return self.fitted().target(check_input(x, 1))
 
     def encode(self, x: Tensor) -> Tensor:
         model = self.fitted()

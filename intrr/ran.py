@@ -6,17 +6,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .core import Kept
+from .core import Kept, under_autocast
 from .sids import SemanticIDs
 
 # %% auto #0
-__all__ = ['Redistribution', 'Step', 'Tables', 'make_tables', 'EdgeLayout', 'edge_layout', 'RAN']
+__all__ = ['Redistribution', 'Step', 'unrounded', 'Tables', 'make_tables', 'EdgeLayout', 'edge_layout', 'RAN']
 
 # %% ../nbs/21_ran.ipynb #7eb8fd28
 class Redistribution(NamedTuple):
@@ -54,6 +55,13 @@ class Step(nn.Module):
         self.guide.bias.copy_(both.bias)
         for part, weight in zip((self.code, self.guide), both.weight.chunk(2, 1), strict=True):
             part.weight.copy_(weight)
+
+# %% ../nbs/21_ran.ipynb #db59e8da
+def unrounded(
+    device: torch.device,
+) -> AbstractContextManager:  # To be entered with `with`; does nothing where autocast is off
+    "A block that autocast leaves alone"
+    return torch.autocast(device.type, enabled=False) if under_autocast(device) else nullcontext()
 
 # %% ../nbs/21_ran.ipynb #5f6db4ef
 class Tables(NamedTuple):
@@ -156,7 +164,7 @@ class _EdgeProducts(torch.autograd.Function):
 
 # %% ../nbs/21_ran.ipynb #19e6a5af
 class RAN(nn.Module):
-    "The Recursive-Assignment Network (paper, section 3): two faces, one set of weights"
+    "The Recursive-Assignment Network (arXiv 2602.20704): two faces, one set of weights"
 
     def __init__(
         self,
@@ -187,20 +195,22 @@ class RAN(nn.Module):
         steps: Sequence[Step] | None = None,  # MLPs of the walk; the user side's if not told, as in the paper
     ) -> Redistribution:  # Token, level logits, codes
         "Item side: choose a codeword a level; the token is their sum"
-        _, rows, bias = self.tables() if steps is None else make_tables(steps, list(self.books))
-        steps = steps or self.steps
-        s, token, logits, codes = g @ self.books[0].T, torch.zeros_like(g), [], []
-        for level, book in enumerate(self.books):
-            logits.append(s / self.tau)
-            codes.append(s.argmax(-1))
-            c = logits[-1].softmax(-1) @ book
-            if hardness:
-                c = c + hardness * (book[codes[-1]] - c).detach()
-            token = token + c
-            if level < len(steps):
-                hidden = F.relu(steps[level].code(c) + steps[level].guide(g))
-                s = F.linear(hidden, rows[level], bias[level])
-        return Redistribution(token, logits, torch.stack(codes, -1))
+        with unrounded(g.device):
+            g = g.to(self.books[0].dtype)
+            _, rows, bias = self.tables() if steps is None else make_tables(steps, list(self.books))
+            steps = steps or self.steps
+            s, token, logits, codes = g @ self.books[0].T, torch.zeros_like(g), [], []
+            for level, book in enumerate(self.books):
+                logits.append(s / self.tau)
+                codes.append(s.argmax(-1))
+                c = logits[-1].softmax(-1) @ book
+                if hardness:
+                    c = c + hardness * (book[codes[-1]] - c).detach()
+                token = token + c
+                if level < len(steps):
+                    hidden = F.relu(steps[level].code(c) + steps[level].guide(g))
+                    s = F.linear(hidden, rows[level], bias[level])
+            return Redistribution(token, logits, torch.stack(codes, -1))
 
     def codeword_sum(
         self,
@@ -211,7 +221,8 @@ class RAN(nn.Module):
 
     def tables(self) -> Tables:
         "The constant parts of the levels; kept while nothing trains"
-        return self._tables.get(self, lambda: make_tables(self.steps, list(self.books)))
+        with unrounded(self.books[0].device):
+            return self._tables.get(self, lambda: make_tables(self.steps, list(self.books)))
 
     def level_logits(
         self,
@@ -227,14 +238,15 @@ class RAN(nn.Module):
         h: Tensor,  # Guidance of users, `(n, d)`
     ) -> Callable[[int, Tensor | None], Tensor]:  # Level and codes of the level above, `(n, ...)`, to `(n, ..., K_l)`
         "User side, one step of the walk: the logits $s^l$ after given codes, or of the first level after none"
-        tables = self.tables()
+        tables, h = self.tables(), h.to(self.books[0].dtype)
 
         def step(level: int, code: Tensor | None) -> Tensor:
-            if code is None:
-                return h @ self.books[0].T
-            guide = self.steps[level - 1].guide(h).view(len(h), *[1] * (code.ndim - 1), -1)
-            hidden = F.relu(F.embedding(code, tables.code[level - 1]) + guide)
-            return F.linear(hidden, tables.rows[level - 1], tables.bias[level - 1])
+            with unrounded(h.device):
+                if code is None:
+                    return h @ self.books[0].T
+                guide = self.steps[level - 1].guide(h).view(len(h), *[1] * (code.ndim - 1), -1)
+                hidden = F.relu(F.embedding(code, tables.code[level - 1]) + guide)
+                return F.linear(hidden, tables.rows[level - 1], tables.bias[level - 1])
 
         return step
 
@@ -243,10 +255,12 @@ class RAN(nn.Module):
         h: Tensor,  # Guidance of users, `(n, d)`
     ) -> list[Tensor]:  # `(n, K_1)`, then `(n, K_{l-1}, K_l)` a level
         "User side, every pair of codes: what `level_logits` would say after each possible previous code"
-        out = [h @ self.books[0].T]
-        for step, code, rows, bias in zip(self.steps, *self.tables(), strict=True):
-            out.append(F.linear(F.relu(code + step.guide(h)[:, None]), rows, bias))
-        return out
+        with unrounded(h.device):
+            h = h.to(self.books[0].dtype)
+            out = [h @ self.books[0].T]
+            for step, code, rows, bias in zip(self.steps, *self.tables(), strict=True):
+                out.append(F.linear(F.relu(code + step.guide(h)[:, None]), rows, bias))
+            return out
 
     def valid_pairs(self) -> list[Tensor]:
         "Of each further level, which pairs of codes some item has, `(K_{l-1}, K_l)` bool"
@@ -257,9 +271,11 @@ class RAN(nn.Module):
         h: Tensor,  # Guidance of users, `(n, d)`
     ) -> Tensor:  # `(E, n)`, rows as in `layout`
         "User side, only the pairs of codes that some item has"
-        guide = torch.stack([step.guide(h).T for step in self.steps])
-        tables = self._edge_tables.get(self, self.edge_tables)
-        return _EdgeProducts.apply(self.books[0] @ h.T, guide, *tables, self.layout.blocks)
+        with unrounded(h.device):
+            h = h.to(self.books[0].dtype)
+            guide = torch.stack([step.guide(h).T for step in self.steps])
+            tables = self._edge_tables.get(self, self.edge_tables)
+            return _EdgeProducts.apply(self.books[0] @ h.T, guide, *tables, self.layout.blocks)
 
     def edge_tables(self) -> tuple[Tensor, ...]:
         "The rows of `tables`, in the order of the blocks: previous codes; next codes; their biases"

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +24,7 @@ from intrr.core import (
     keep_freed_memory,
     load_tensors,
     plain,
+    process_count,
     save_tensors,
     seed_everything,
     stopwatch,
@@ -115,7 +115,7 @@ class Processes:
         self,
         device: torch.device | str = "cpu",  # Of the model
     ):
-        self.rank, self.size = 0, int(os.environ.get("WORLD_SIZE", "1"))
+        self.rank, self.size = 0, process_count()
         if self.size > 1:
             state = PartialState(cpu=torch.device(device).type == "cpu")
             self.rank, self.size = state.process_index, state.num_processes

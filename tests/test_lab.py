@@ -20,7 +20,7 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shuti
 MISSING = [m for m in ("playwright", "jupyterlab", "anywidget") if importlib.util.find_spec(m) is None]
 pytestmark = [
     pytest.mark.skipif(not CHROMIUM, reason="no chromium: apt-get install chromium"),
-    pytest.mark.skipif(bool(MISSING), reason=f"not installed: {', '.join(MISSING)}"),
+    pytest.mark.skipif(bool(MISSING), reason=f"no {', '.join(MISSING)}: pip install 'intrr[dev]'"),
 ]
 ROOT = Path(__file__).parents[1]
 NASTY = "<img src=x onerror=\"document.body.dataset.ran='yes'\"> 'Tent' & \"Co\" 🏕️ $x^2$"

@@ -1,0 +1,26 @@
+"Under autocast a trained network's items keep their codes."
+
+from pathlib import Path
+
+import torch
+
+from intrr.experiments import load_model
+from intrr.sids import SemanticIDs
+
+RUN = Path(__file__).parents[1] / "nbs/runs/beauty"
+
+
+@torch.no_grad()
+def test_codes_of_a_trained_run_stay_under_autocast():
+    sids = SemanticIDs.load(RUN / "sids.safetensors")
+    net = load_model(RUN / "intrr.safetensors", sids, "cpu")[0]
+    g, ran = net.guidance(torch.arange(sids.n_items)), net.ran
+    codes = ran.redistribute(g).codes
+    with torch.autocast("cpu", torch.bfloat16):
+        assert ran.redistribute(g).codes.equal(codes)
+        query, rounded = g, []  # the recursion as it is written, whose products autocast rounds
+        for level, book in enumerate(ran.books):
+            rounded.append((query @ book.T).argmax(-1))
+            if level < len(ran.steps):
+                query = ran.steps[level](book[rounded[-1]], g)
+    assert (torch.stack(rounded, 1) != codes).any(1).float().mean() > 0.005

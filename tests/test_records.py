@@ -1,0 +1,70 @@
+"""Every stored number can be believed: records name their code and their data, and have the ranks that they come from.
+
+What a record must have stands in `intrr.evaluation.check_records`, with an example of each fault. Where the data are at
+hand, the records are held against them as well."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from intrr.core import load_tensors
+from intrr.data import load
+from intrr.evaluation import check_records, leaning, load_records, misfits, record_ranks, traits, traits_path
+from intrr.experiments import data_fingerprint
+
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "nbs" / "results"
+KNOWN = {"beauty": "3cadd01a30eb", "sports": "21ec92052cd7", "toys": "a92247da9412"}  # Fingerprints of the public data
+DATA = Path(os.environ.get("INTRR_DATA", ROOT / "shared" / "data"))
+RUNS = load_records(RESULTS) + load_records(RESULTS, "ablation")
+
+
+def test_records_can_be_believed():
+    assert check_records(RESULTS) == []
+
+
+def test_real_data_are_known():
+    assert RUNS and {(r["dataset"], r["config"]["data"]) for r in RUNS} <= KNOWN.items()
+
+
+def test_datasets_of_efficiency_are_known():
+    rows = load_records(RESULTS, "efficiency")
+    assert rows and {r["dataset"] for r in rows} <= {*KNOWN, "made up", None}
+    assert all(r["dataset"] is None for r in rows if r["task"] in ("ceiling", "change"))
+
+
+def test_no_file_is_left_behind():
+    "Ranks belong to a record"
+    names = {(r["dataset"], r["name"]) for r in RUNS}
+    ranks = {(p.parent.name, p.name.removesuffix(".ranks.safetensors")) for p in RESULTS.rglob("*.ranks.safetensors")}
+    assert ranks == names
+
+
+def test_knn_says_what_was_chosen():
+    found = [r for r in RUNS if r["model"] == "knn"]
+    assert found
+    for r in found:
+        chosen = r["config"]["chosen"]
+        assert chosen["value"] >= chosen["start"] and chosen["trials"] > len(chosen["constants"]) > 0
+
+
+@pytest.mark.parametrize("dataset", KNOWN)
+def test_ranks_come_from_the_data(dataset):
+    "Fingerprint, users and targets; with the targets of other users the ranks have nothing to do"
+    if not (DATA / dataset).exists():
+        pytest.skip(f"no data at {DATA / dataset}")
+    data = load(DATA / dataset)
+    assert data_fingerprint(data) == KNOWN[dataset]
+    for ties in {r["config"]["setup"]["ties"] for r in RUNS if r["dataset"] == dataset}:
+        split = (data if ties is None else data.shuffle_ties(ties)).test()
+        users = traits(split)
+        runs = [r for r in RUNS if r["dataset"] == dataset and r["config"]["setup"]["ties"] == ties]
+        stored = load_tensors(traits_path(runs[0], RESULTS))[0]
+        assert all((stored[name].long() == users[name].long()).all() for name in users)
+        for r in runs:
+            found = {mask: record_ranks(r, RESULTS, mask) for mask in ("unmasked", "masked")}
+            other = users["length"].roll(1)
+            assert misfits(found, users["length"]) == 0 < misfits(found, other), r["name"]
+            near, far = (leaning(found["masked"], users["popularity"].roll(shift)) for shift in (0, 1))
+            assert near < -5 < -4 < far, r["name"]
