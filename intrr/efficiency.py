@@ -827,8 +827,8 @@ def _forecast(bar: tqdm, left: Sequence[Bench], folder: Path) -> None:
 def machine_records(
     folder: str | Path,
 ) -> list[dict[str, Any]]:
-    "The rows that have been measured, on one machine or on all"
-    return [r for r in load_records(folder, "efficiency") if r["task"] != "change"]
+    "The rows that have been measured, on one machine or on all; not what a change gave, nor a comparison of programs"
+    return [r for r in load_records(folder, "efficiency") if r["task"] not in ("change", "comparison")]
 
 # %% ../nbs/33_efficiency.ipynb #b7dbe9a9
 def save_change(
