@@ -16,7 +16,7 @@ from intrr.experiments import data_fingerprint
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "nbs" / "results"
 KNOWN = {"beauty": "3cadd01a30eb", "sports": "21ec92052cd7", "toys": "a92247da9412"}  # Fingerprints of the public data
-DATA = Path(os.environ.get("INTRR_DATA", ROOT / "shared" / "data"))
+DATA = Path(os.environ.get("INTRR_DATA", ROOT.parent / "shared" / "data"))
 RUNS = load_records(RESULTS) + load_records(RESULTS, "ablation")
 
 
