@@ -285,13 +285,13 @@ def prefix_scores(
     model: IntRR,
     history: Tensor,  # (1, T) item rows
 ) -> Tensor:  # (N, L) score of each item's prefix of depth l + 1
-    "What a beam compares, under the model's normaliser"
+    "What a beam compares, under the normaliser of decoding"
     h, ran, sids = model.user_states(history), model.ran, model.ran.sids
-    if model.recipe.normaliser == "children":
+    if model.recipe.decoding == "children":
         p = model.item_scores(h)[:, 0].double().exp().cpu()
         return torch.stack([torch.bincount(node, p)[node] for node in sids.prefixes.cpu().T], 1).log()
     part = ran.edge_logits(h)[model.sums.paths][..., 0].cpu()
-    if model.recipe.normaliser == "codes":
+    if model.recipe.decoding == "codes":
         first, *pairs = ran.pair_logits(h)
         below = [t.logsumexp(2)[0].cpu()[c] for t, c in zip(pairs, sids.codes.cpu().T, strict=False)]
         part = part - torch.stack([first.logsumexp(1).cpu().expand(len(part)), *below], 1)
@@ -322,7 +322,7 @@ def beam_list(
     if not isinstance(net := explorer.model, IntRR):
         return []
     step = ran_step(net.ran, net.user_states(ranking.history))
-    rows = beam_search(explorer.run.sids, step, width, width, net.recipe.normaliser)[1][0].tolist()
+    rows = beam_search(explorer.run.sids, step, width, width, net.recipe.decoding)[1][0].tolist()
     return [row for row in rows if row >= 0 and row not in ranking.history[0]]
 
 
