@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 import pytest
+import torch
 
 from intrr.core import load_tensors
 from intrr.data import load
@@ -65,6 +66,7 @@ def test_ranks_come_from_the_data(dataset):
         for r in runs:
             found = {mask: record_ranks(r, RESULTS, mask) for mask in ("unmasked", "masked")}
             other = users["length"].roll(1)
+            mixed = users["popularity"][torch.randperm(len(other), generator=torch.Generator().manual_seed(0))]
             assert misfits(found, users["length"]) == 0 < misfits(found, other), r["name"]
-            near, far = (leaning(found["masked"], users["popularity"].roll(shift)) for shift in (0, 1))
+            near, far = (leaning(found["masked"], popularity) for popularity in (users["popularity"], mixed))
             assert near < -5 < -4 < far, r["name"]
