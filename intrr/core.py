@@ -222,7 +222,7 @@ def environment(
     "What a result was computed with"
     dev = torch.device(device)
     versions = {}
-    for name in ("intrr", "numpy", "faiss-cpu", "sentence-transformers"):
+    for name in ("intrr", "numpy", "faiss-cpu", "faiss-gpu-cu12", "sentence-transformers"):
         try:
             versions[name] = version(name)
         except PackageNotFoundError:

@@ -922,7 +922,7 @@ class Replay:
         length: int,  # Places of a history; shorter ones are padded with -1
         k: int = 10,  # Items to recommend
         beam: int | None = None,  # Width of the beam; as in `topk` if not told
-        precision: str = "fp32",  # `fp32`, or `bf16`: faster on a GPU, scores to about three digits
+        precision: str = "fp32",  # `fp32`, or `bf16`: should be faster on a GPU; the backbone rounds to three digits
         compiled: bool = False,  # On a CPU; wants a C++ compiler and half a minute. Raises `InputError` if it cannot be
     ):
         check_beam(k, beam)

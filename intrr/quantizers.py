@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, ClassVar
@@ -23,9 +24,19 @@ from .core import InputError, load_tensors, save_tensors
 from .sids import SemanticIDs, health
 
 # %% auto #0
-__all__ = ['QUANTIZERS', 'OPTIMIZERS', 'nearest', 'plus_plus', 'means', 'Clusters', 'lloyd', 'draw', 'quick_start', 'minibatch',
-           'Quantizer', 'load_quantizer', 'check_input', 'residual', 'Residual', 'RKMeans', 'Codebooks', 'revive',
-           'settled', 'Descent', 'RVQ', 'mlp', 'AutoEncoder', 'Released', 'RQVAE', 'compare']
+__all__ = ['MANY', 'QUANTIZERS', 'OPTIMIZERS', 'gpu_resources', 'nearest', 'plus_plus', 'means', 'Clusters', 'lloyd', 'draw',
+           'quick_start', 'minibatch', 'Quantizer', 'load_quantizer', 'check_input', 'residual', 'Residual', 'RKMeans',
+           'Codebooks', 'revive', 'settled', 'Descent', 'RVQ', 'mlp', 'AutoEncoder', 'Released', 'RQVAE', 'compare']
+
+# %% ../nbs/11_quantizers.ipynb #47791c9a
+MANY = 10**10  # Products of two numbers in a search from which on a GPU is asked, if faiss has one; not measured
+
+
+@cache
+def gpu_resources() -> Any:  # None where faiss has no GPU
+    "What faiss wants in order to compute on a GPU; made once, as it takes memory there"
+    able = hasattr(faiss, "StandardGpuResources") and faiss.get_num_gpus() > 0
+    return faiss.StandardGpuResources() if able else None
 
 # %% ../nbs/11_quantizers.ipynb #75e85cf2
 def nearest(
@@ -33,7 +44,9 @@ def nearest(
     codebook: Tensor,  # (K, d) float32
 ) -> tuple[Tensor, Tensor]:  # (N,) nearest codeword, (N,) squared distance to it
     "The nearest codeword of each row in squared L2"
-    dist, code = faiss.knn(x.contiguous().numpy(), codebook.contiguous().numpy(), 1)
+    pair = x.contiguous().numpy(), codebook.contiguous().numpy()
+    gpu = gpu_resources() if len(x) * codebook.numel() >= MANY else None
+    dist, code = faiss.knn(*pair, 1) if gpu is None else faiss.knn_gpu(gpu, *pair, 1)
     return torch.from_numpy(code[:, 0]), torch.from_numpy(dist[:, 0])
 
 # %% ../nbs/11_quantizers.ipynb #6e996d04
