@@ -1,27 +1,46 @@
 """Every notebook as it is written, and those that export a module a second time, in library mode.
 
 As written, the notebook's own copy of the exported code is run. In library mode the exported cells are skipped and the
-generated module takes their place, so that prose and assertions test the package."""
+generated module takes their place, so that prose and assertions test the package.
 
+Where the real data are at hand, the cells flagged `data` run once, but for those that are flagged `slow` as well."""
+
+import os
 from pathlib import Path
 
 import pytest
 
 from intrr.docs import execute, notebooks
+from intrr.experiments import Run
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = notebooks(ROOT)
 EXPORTING = [p for p in NOTEBOOKS if "default_exp" in p.read_text(encoding="utf-8")]
+DATA = Path(os.environ.get("INTRR_DATA", ROOT.parent / "shared/data"))  # where the notebooks look for it
+FLAGS = ("data",) if all((DATA / name).is_dir() for name in ("beauty", "sports", "toys")) else ()
+
+
+@pytest.fixture(autouse=True)
+def no_runs(monkeypatch, tmp_path):
+    "No cell finds runs beside the project, which would have it write into the project"
+    monkeypatch.setenv("INTRR_RUNS", str(tmp_path))
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
 def test_as_written(path):
-    execute(path)
+    execute(path, () if path in EXPORTING else FLAGS)
 
 
 @pytest.mark.parametrize("path", EXPORTING, ids=lambda p: p.stem)
 def test_in_library_mode(path):
-    execute(path, library=True)
+    execute(path, FLAGS, library=True)
+
+
+@pytest.mark.skipif(not FLAGS, reason=f"no real data in {DATA}, so cells flagged data were left out: set INTRR_DATA")
+def test_real_data_are_those_of_the_run():
+    "The run that comes with the project was made with the Beauty files at hand; of other files it would say so"
+    run = Run.open(ROOT / "nbs/runs/beauty", DATA / "beauty")
+    assert run.trained == ["intrr"] and run.dataset.n_items == run.sids.n_items
 
 
 def test_figure_in_a_kernel():
