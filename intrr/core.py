@@ -5,6 +5,7 @@
 # %% ../nbs/00_core.ipynb #e669fb63
 from __future__ import annotations
 
+import copy
 import ctypes
 import dataclasses
 import hashlib
@@ -32,7 +33,7 @@ from torch.utils._pytree import tree_map
 # %% auto #0
 __all__ = ['InputError', 'seed_everything', 'pick_device', 'fast_bf16', 'process_count', 'first_process', 'keep_freed_memory',
            'atomic_path', 'plain', 'save_json', 'load_json', 'save_tensors', 'load_tensors', 'environment',
-           'fingerprint', 'stopwatch', 'under_autocast', 'constant', 'Kept', 'held_tensors']
+           'fingerprint', 'stopwatch', 'under_autocast', 'constant', 'Kept', 'held_tensors', 'own_parts']
 
 # %% ../nbs/00_core.ipynb #41a5ffb8
 class InputError(ValueError):
@@ -310,3 +311,12 @@ def held_tensors(
     "All that a module reads when it runs: whoever keeps the list keeps it in memory, whatever becomes of the module"
     weights = [t.detach() for t in (*module.parameters(), *module.buffers())]
     return [*weights, *(part.value for part in module.modules() if isinstance(part, Kept))]
+
+# %% ../nbs/00_core.ipynb #99d75528
+def own_parts(
+    module: torch.nn.Module,
+) -> torch.nn.Module:  # Has the same tensors
+    "A copy whose parts are its own, so that what they keep is neither replaced nor dropped by who uses the module"
+    twin = copy.copy(module)
+    twin._modules = {name: part and own_parts(part) for name, part in module._modules.items()}
+    return twin

@@ -5,7 +5,6 @@
 # %% ../nbs/23_models.ipynb #a507699e
 from __future__ import annotations
 
-import copy
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -16,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .backbones import BACKBONES, Backbone, Cache, Dropout, EncoderDecoder
-from .core import InputError, Kept, held_tensors
+from .core import InputError, Kept, held_tensors, own_parts
 from .decoding import NORMALISERS, ItemSums, NextLogits, beam_search, exact_topk, item_logits, ran_step
 from .ran import RAN, Redistribution, Step
 from .sids import SemanticIDs
@@ -917,7 +916,7 @@ class Replay:
 
     def __init__(
         self,
-        model: SequenceModel,  # Not to be trained on: what is recorded does not see weights that are made anew
+        model: SequenceModel,  # Put in `eval` mode. Not to be trained on: what is recorded does not see other weights
         batch: int,  # Users a request
         length: int,  # Places of a history; shorter ones are padded with -1
         k: int = 10,  # Items to recommend
@@ -926,12 +925,11 @@ class Replay:
         compiled: bool = False,  # On a CPU; wants a C++ compiler and half a minute. Raises `InputError` if it cannot be
     ):
         check_beam(k, beam)
-        if any(part.training for part in model.modules()):
-            model.eval()  # drops what is kept, which other requests may share
-        self.model, self.k, self.beam, self.bf16 = copy.copy(model), k, beam, precision == "bf16"
-        self.histories = F.pad(torch.zeros(batch, 1, dtype=torch.long), (0, length - 1), value=-1).to(model.device)
+        self.model: SequenceModel = own_parts(model.eval())  # ty: ignore[invalid-assignment]
+        self.k, self.beam, self.bf16, self.device = k, beam, precision == "bf16", model.device
+        self.histories = F.pad(torch.zeros(batch, 1, dtype=torch.long), (0, length - 1), value=-1).to(self.device)
         searches = beam is None and getattr(model, "bounded", False)  # in as many steps as it needs: not to be recorded
-        gpu, self.graph = model.device.type == "cuda", None
+        gpu, self.graph = self.device.type == "cuda", None
         if compiled and (gpu or searches):
             why = "a GPU records requests" if gpu else "branch and bound has no fixed number of steps; give a beam"
             raise InputError(f"compiled: {why}, so leave it out")
@@ -947,9 +945,8 @@ class Replay:
 
     def record(self) -> None:
         "Run a few times beside, as a recording wants it, then record; and hold what is read, which others may drop"
-        device = self.histories.device
-        with torch.cuda.device(device):
-            here, beside = torch.cuda.current_stream(device), torch.cuda.Stream(device)
+        with torch.cuda.device(self.device):
+            here, beside = torch.cuda.current_stream(self.device), torch.cuda.Stream(self.device)
             beside.wait_stream(here)
             with torch.cuda.stream(beside):
                 for _ in range(3):
