@@ -5,6 +5,7 @@
 # %% ../nbs/23_models.ipynb #a507699e
 from __future__ import annotations
 
+import copy
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
