@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from .backbones import BACKBONES, Backbone, Cache, Dropout, EncoderDecoder
 from .core import InputError, Kept, held_tensors, own_parts
 from .decoding import NORMALISERS, ItemSums, NextLogits, beam_search, exact_topk, item_logits, ran_step
-from .ran import RAN, Redistribution, Step
+from .ran import RAN, Redistribution, Step, unrounded
 from .sids import SemanticIDs
 
 # %% auto #0
@@ -638,7 +638,8 @@ class IntRR(ItemTokens):
     ) -> Tensor:  # $g_i$, `(n, d)`
         "$g_i = W u_i + b$, or the scaled UID embedding where the recipe has no projection"
         u = self.uid(items)
-        return u * self.recipe.dim**0.5 if self.project is None else self.project(u)
+        with unrounded(u.device):  # the codes of an item must not depend on the precision of a step
+            return u * self.recipe.dim**0.5 if self.project is None else self.project(u)
 
     def redistribute(
         self,

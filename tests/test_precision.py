@@ -5,7 +5,8 @@ from pathlib import Path
 import torch
 
 from intrr.experiments import load_model
-from intrr.sids import SemanticIDs
+from intrr.models import IntRR, Recipe
+from intrr.sids import SemanticIDs, random_sids
 
 RUN = Path(__file__).parents[1] / "nbs/runs/beauty"
 
@@ -24,3 +25,14 @@ def test_codes_of_a_trained_run_stay_under_autocast():
             if level < len(ran.steps):
                 query = ran.steps[level](book[rounded[-1]], g)
     assert (torch.stack(rounded, 1) != codes).any(1).float().mean() > 0.005
+
+
+@torch.no_grad()
+def test_codes_stay_under_autocast_with_projected_uids():
+    "The projection from UIDs to guidance stands before the recursion, and is not rounded either"
+    torch.manual_seed(0)
+    net, items = IntRR(random_sids(2000, size=32), Recipe(dim=64, hidden=64, uid_dim=128)).eval(), torch.arange(2000)
+    g, codes = net.guidance(items), net.redistribute(items).codes
+    with torch.autocast("cpu", torch.bfloat16):
+        assert net.guidance(items).equal(g) and net.redistribute(items).codes.equal(codes)
+        assert not net.project(net.uid(items)).float().equal(g)
