@@ -5,9 +5,10 @@
 # %% ../nbs/24_baselines.ipynb #658fd9dc
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -15,14 +16,13 @@ import torch
 from scipy import sparse
 from torch import Tensor
 
-from .core import InputError
 from .data import Dataset, Split
 from .evaluation import gains, ranks
 from .models import Recommender
 
 # %% auto #0
-__all__ = ['GRID', 'BASELINES', 'Popularity', 'transitions', 'weighted_rows', 'tiebreak', 'LastItemCounts', 'TransitionKNN',
-           'some_users', 'tune', 'fit_baseline']
+__all__ = ['GRID', 'T', 'Popularity', 'transitions', 'weighted_rows', 'tiebreak', 'LastItemCounts', 'Tunable', 'TransitionKNN',
+           'some_users', 'tune']
 
 # %% ../nbs/24_baselines.ipynb #950ed610
 class Popularity(Recommender):
@@ -109,12 +109,34 @@ class LastItemCounts(Recommender):
         "The counts of the last item"
         return weighted_rows(self.table, histories, max_len=1).add_(self.tiebreak)
 
-# %% ../nbs/24_baselines.ipynb #faddc6d7
-class TransitionKNN(Recommender):
-    "Weighted neighbours of all items of the history; equal scores in order of popularity"
+# %% ../nbs/24_baselines.ipynb #7b1e55aa
+class Tunable(Recommender):
+    "A recommender with constants for `tune` to choose"
 
+    grid: Mapping[str, Sequence[float]]  # Values to try, by constant
     chosen: dict[str, Any] | None = None  # What `tune` has chosen, and how well it did at the start and in the end
     trials: pd.DataFrame | None = None  # What `tune` has tried
+
+    @abstractmethod
+    def weigh(
+        self,
+        **constants: float,  # Those to be changed
+    ) -> Tunable:  # Itself
+        "Take other constants, without a new count"
+
+# %% ../nbs/24_baselines.ipynb #faddc6d7
+GRID: dict[str, Sequence[float]] = {
+    "decay": (0.3, 0.5, 0.7, 0.9),
+    "beta": (0.0, 0.1, 0.25, 0.5, 1.0),
+    "b": (0.0, 0.05, 0.1, 0.2, 0.3, 0.5),
+    "a": (0.0, 0.1, 0.3, 0.5, 0.7),
+}
+
+
+class TransitionKNN(Tunable):
+    "Weighted neighbours of all items of the history; equal scores in order of popularity"
+
+    grid = GRID
 
     def __init__(
         self,
@@ -155,12 +177,7 @@ class TransitionKNN(Recommender):
         return weighted_rows(self.table, histories, self.decay, self.max_len).add_(self.tiebreak)
 
 # %% ../nbs/24_baselines.ipynb #5a1c07e6
-GRID: dict[str, Sequence[float]] = {
-    "decay": (0.3, 0.5, 0.7, 0.9),
-    "beta": (0.0, 0.1, 0.25, 0.5, 1.0),
-    "b": (0.0, 0.05, 0.1, 0.2, 0.3, 0.5),
-    "a": (0.0, 0.1, 0.3, 0.5, 0.7),
-}
+T = TypeVar("T", bound=Tunable)
 
 
 def some_users(
@@ -174,14 +191,13 @@ def some_users(
 
 
 def tune(
-    model: TransitionKNN,  # Fitted; where the search starts
+    model: T,  # Fitted; where the search starts
     dataset: Dataset,
-    grid: Mapping[str, Sequence[float]] = GRID,  # Values to try, by constant
     metric: str = "ndcg@10",
     users: int = 4000,  # Of the validation part, at most
-) -> TransitionKNN:  # The same, with the constants that were found, and with `chosen` and `trials`
+) -> T:  # The same, with the constants that were found, and with `chosen` and `trials`
     "Choose constants on the validation part, one after another until none changes; history masked"
-    part, trials = some_users(dataset.valid(), users), {}
+    part, grid, trials = some_users(dataset.valid(), users), model.grid, {}
 
     def trial(constants: dict[str, float]) -> float:
         key = tuple(constants[name] for name in grid)
@@ -199,21 +215,3 @@ def tune(
     values = {"start": next(iter(trials.values())), "value": trial(best)}
     model.chosen = {"constants": best, "metric": metric, **values, "trials": len(trials), "users": len(part)}
     return model
-
-# %% ../nbs/24_baselines.ipynb #074c0326
-BASELINES: dict[str, type[Popularity | LastItemCounts | TransitionKNN]] = {
-    "popularity": Popularity,
-    "counts": LastItemCounts,
-    "knn": TransitionKNN,
-}
-
-
-def fit_baseline(
-    name: str,  # `popularity`, `counts` or `knn`
-    dataset: Dataset,
-) -> Popularity | LastItemCounts | TransitionKNN:  # Fitted, and tuned on the validation part
-    "The baseline of this name; raises `InputError` if there is none"
-    if name not in BASELINES:
-        raise InputError(f"baseline '{name}' is not known; choose one of {', '.join(BASELINES)}")
-    model = BASELINES[name]().fit(dataset)
-    return tune(model, dataset) if isinstance(model, TransitionKNN) else model

@@ -23,7 +23,7 @@ import tyro
 from torch import Tensor
 from tyro.conf import Positional
 
-from .baselines import BASELINES
+from .transitions import BASELINES
 from .core import InputError, atomic_path, environment, first_process, pick_device, plain, save_json
 from .data import cut_text
 from .efficiency import Source, bench_table, machine_folder, plan, run_benches

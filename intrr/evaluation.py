@@ -212,7 +212,7 @@ def by(
     return pd.DataFrame.from_dict(rows, "index", columns=["users", "value", "error"])
 
 # %% ../nbs/31_evaluation.ipynb #46195e18
-MODELS = ("intrr", "flat", "sasrec", "tiger", "popularity", "counts", "knn")
+MODELS = ("intrr", "flat", "sasrec", "tiger", "popularity", "counts", "knn", "transitions")
 
 
 def record(

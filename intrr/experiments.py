@@ -19,7 +19,8 @@ from filelock import FileLock, Timeout
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from .baselines import BASELINES, TransitionKNN, fit_baseline
+from .transitions import BASELINES, TextTransitions, fit_baseline
+from .baselines import Tunable
 from intrr.core import (
     InputError,
     fingerprint,
@@ -44,7 +45,9 @@ from intrr.evaluation import (
     save_record,
     save_traits,
 )
+from .features import TextFeatures
 from .models import MODELS, IntRR, Recipe, Recommender, SequenceModel, build_model
+from .pooling import Pooled, pool
 from .quantizers import QUANTIZERS
 from .sids import SemanticIDs, health
 from .synthetic import open_dataset
@@ -52,10 +55,11 @@ from .text import DEFAULT_ENCODER, encode
 from .training import Progress, fit, load_weights, training_precision
 
 # %% auto #0
-__all__ = ['QUANTIZER_RECIPES', 'SIZES', 'OWN_SIZES', 'RECIPES', 'SMALL', 'ABLATIONS', 'MATRICES', 'Setup', 'Experiment',
+__all__ = ['QUANTIZER_RECIPES', 'SIZES', 'OWN_SIZES', 'PARTS', 'RECIPES', 'SMALL', 'ABLATIONS', 'MATRICES', 'Setup', 'Experiment',
            'size_recipe', 'data_fingerprint', 'folder_fingerprint', 'train_model', 'load_model', 'Run', 'make_record',
-           'evaluate_experiment', 'evaluate_baseline', 'kept_record', 'different', 'claim', 'stage_one',
-           'run_experiment', 'table1', 'ablations', 'vary', 'matrix', 'time_left', 'span', 'run_matrix', 'run_if_free']
+           'evaluate_experiment', 'evaluate_baseline', 'kept_record', 'different', 'claim', 'stage_one', 'known_prior',
+           'run_experiment', 'table1', 'ablations', 'vary', 'score_parts', 'matrix', 'time_left', 'span', 'run_matrix',
+           'run_if_free']
 
 # %% ../nbs/32_experiments.ipynb #57c538f7
 QUANTIZER_RECIPES = ("recommended", "paper")  # Our settings of a quantizer, or those of its `paper`
@@ -130,6 +134,11 @@ class Experiment:
         return self.setup.quantizer if self.recipe and self.model != "sasrec" else None
 
     @property
+    def system(self) -> str:
+        "The model, and what its score has beside, such as `intrr+item+text+prior`"
+        return self.model + (self.recipe.parts if self.recipe else "")
+
+    @property
     def backbone(self) -> str | None:
         "The backbone, where the model leaves a choice"
         return self.recipe.backbone if self.recipe and self.model != "tiger" else None
@@ -139,7 +148,7 @@ class Experiment:
         "Readable, and the file name of the record; a size that is not the recommended one and shuffled ties are told"
         size = self.size if self.recipe and self.size != "recommended" else None
         ties = None if self.setup.ties is None else f"ties{self.setup.ties}"
-        parts = (self.model, self.quantizer, self.backbone, size, self.variant, str(self.seed), ties)
+        parts = (self.system, self.quantizer, self.backbone, size, self.variant, str(self.seed), ties)
         return "-".join(filter(None, parts))
 
     @property
@@ -184,6 +193,14 @@ OWN_SIZES: dict[tuple[str, str], dict[str, Any]] = {  # What a size changes in o
     ("laptop", "sasrec"): {"learning_rate": 1e-3},
     ("large", "sasrec"): {"layers": 1, "heads": 1},
 }
+_TEXT = {"text": "both", "uid_start": 0.1, "skip_unseen": True}
+_ITEM = {"item_term": True, "normaliser": "catalogue"}
+PARTS: dict[str, dict[str, dict[str, Any]]] = {  # What the score is made of, by model; what is not named stays as it is
+    "ids": {},
+    "item": {"intrr": _ITEM},
+    "text": {"intrr": _ITEM | _TEXT, "sasrec": _TEXT, "flat": {"text": "both"}, "tiger": {"text": "both"}},
+    "all": {"intrr": _ITEM | _TEXT | {"prior": True}, "sasrec": _TEXT | {"prior": True}},
+}
 RECIPES: dict[str, Callable[..., Recipe]] = {"flat": Recipe.flat, "tiger": Recipe.flat, "sasrec": Recipe.sasrec}
 
 
@@ -191,15 +208,20 @@ def size_recipe(
     model: str,  # A name in `MODELS` or `BASELINES`
     backbone: str = "transformer",  # A name in `BACKBONES`
     size: str = "recommended",  # A name in `SIZES`
+    parts: str = "ids",  # A name in `PARTS`
 ) -> Recipe | None:  # None for what needs no training
-    "The recipe of a model in a size; raises `InputError` for an unknown size"
+    "The recipe of a model in a size; raises `InputError` for an unknown size, or parts that the model does not have"
     if size not in SIZES:
         raise InputError(f"no size '{size}'; known: {', '.join(SIZES)}")
     if model in BASELINES:
         return None
+    if parts != "ids" and model not in PARTS.get(parts, {}):
+        known = ", ".join(p for p in PARTS if p == "ids" or model in PARTS[p])
+        raise InputError(f"no parts '{parts}' of {model}; known: {known}")
     if size == "published":
         return Recipe.paper(model, backbone, **SIZES[size])
-    return RECIPES.get(model, Recipe)(backbone=backbone, **SIZES[size] | OWN_SIZES.get((size, model), {}))
+    changes = SIZES[size] | OWN_SIZES.get((size, model), {}) | PARTS[parts].get(model, {})
+    return RECIPES.get(model, Recipe)(backbone=backbone, **changes)
 
 # %% ../nbs/32_experiments.ipynb #4ed885f2
 def data_fingerprint(
@@ -235,10 +257,11 @@ def train_model(
     device: str = "auto",
     progress: bool = True,
     on_epoch: Callable[[int, SequenceModel], Any] = lambda epoch, model: None,  # Called before the first epoch as well
+    features: Tensor | None = None,  # Text features of the items, `(N, F)`, where the recipe has text
 ) -> tuple[SequenceModel, dict[str, Any]]:  # The model, ready to score, and how it was trained
     "Build a model and train it"
     seed_everything(seed)
-    net = build_model(model, sids, recipe).to(pick_device(device))
+    net = build_model(model, sids, recipe, features).to(pick_device(device))
     if first_process() and not (checkpoint and resume and checkpoint.exists()):
         on_epoch(0, net)
     now = fit(net, dataset, seed, checkpoint, resume, progress, lambda p: on_epoch(p.epoch, net))
@@ -250,11 +273,12 @@ def load_model(
     path: str | Path,  # Weights that `Run.train` wrote
     sids: SemanticIDs,  # That it was trained on
     device: str = "auto",
+    features: Tensor | None = None,  # Text features of the items, `(N, F)`, where it was trained with them
 ) -> tuple[SequenceModel, dict[str, Any]]:  # The model, ready to score, and what it was trained with
     "A trained model; raises `InputError` if the file is damaged, no model's, or of another catalogue"
     weights, meta = load_tensors(path)
     try:
-        net = build_model(meta["model"], sids, Recipe(**meta["recipe"]))
+        net = build_model(meta["model"], sids, Recipe(**meta["recipe"]), features)
     except (KeyError, TypeError) as e:
         raise InputError(f"{path}: not the weights of a model ({e}); train it again") from e
     load_weights(net, weights, path)
@@ -314,6 +338,22 @@ class Run:
         "Names of the models that have been trained here"
         return [name for name in MODELS if (self.folder / f"{name}.safetensors").exists()]
 
+    def features(
+        self,
+        recipe: Recipe,
+        device: str = "auto",
+        progress: bool = True,
+    ) -> Tensor | None:  # `(N, F)`; none where the recipe has no text
+        "The text features of the items, made once and kept in the folder"
+        if recipe.text == "none":
+            return None
+        path = self.folder / f"features-{recipe.text}.safetensors"
+        if not path.exists():
+            x = self.setup.embed(self.dataset, pick_device(device), progress) if recipe.text != "tfidf" else None
+            items = self.dataset.items
+            save_tensors({"features": TextFeatures.fit(items, x, recipe.text)(items, x)}, path)
+        return load_tensors(path)[0]["features"]
+
     def health(self) -> Any:
         "The health card of the Semantic IDs, with the categories of this catalogue"
         return health(self.sids, dataset=self.dataset)
@@ -338,8 +378,12 @@ class Run:
                 meta = {"model": model, "recipe": recipe, "seed": seed, "epoch": epoch}
                 save_tensors(net.state_dict(), self.epoch_file(model, epoch), meta)
 
-        net, meta = train_model(model, recipe, self.sids, self.dataset, seed, check, resume, device, progress, on_epoch)
+        features = self.features(recipe, device, progress)
+        how = check, resume, device, progress, on_epoch, features
+        net, meta = train_model(model, recipe, self.sids, self.dataset, seed, *how)
         if first_process():
+            if recipe.prior:
+                pool(net, self.dataset).save(self.folder / f"{model}.pool.safetensors")
             save_tensors(net.state_dict(), self.folder / f"{model}.safetensors", meta)
         return meta["progress"]
 
@@ -366,7 +410,11 @@ class Run:
             raise InputError(f"{self.folder}: epoch {epoch} of '{model}' was not kept; kept: {kept}")
         if model not in MODELS or not path.exists():
             raise InputError(f"{self.folder}: no trained '{model}'; here are {', '.join([*self.trained, *BASELINES])}")
-        return load_model(path, self.sids, device)
+        recipe = Recipe(**load_tensors(path)[1]["recipe"])
+        net, meta = load_model(path, self.sids, device, self.features(recipe, device))
+        if recipe.prior and epoch is None:
+            return Pooled.load(self.folder / f"{model}.pool.safetensors", net), meta
+        return net, meta
 
     def recipe(
         self,
@@ -424,12 +472,16 @@ def evaluate_experiment(
     device: str = "auto",
     progress: bool = True,
 ) -> tuple[dict[str, Any], dict[str, Tensor]]:  # The record, and the ranks that its metrics come from
-    "Score the test split once; where a beam decodes what could be scored exactly, the exact ranks stand beside"
+    "Score the test split once; beside stand the exact ranks of what a beam decodes, and a pooled network's alone"
     with stopwatch() as clock:
         found = ranks(model, dataset.test(), progress=progress)
+    beside: dict[str, Recommender] = {}
     if isinstance(model, IntRR) and not model.recipe.exact:
-        exact = ranks(model.decoded(exact=True), dataset.test(), progress=progress)
-        found |= {f"exact-{mask}": r for mask, r in exact.items()}
+        beside["exact"] = model.decoded(exact=True)
+    if isinstance(model, Pooled):
+        beside["alone"] = model.network
+    for name, other in beside.items():
+        found |= {f"{name}-{mask}": r for mask, r in ranks(other, dataset.test(), progress=progress).items()}
     order, meta = "file" if e.setup.ties is None else "shuffled", {**meta, "chosen": getattr(model, "chosen", None)}
     return make_record(e, all_metrics(found, order), clock["seconds"], meta, pick_device(device)), found
 
@@ -454,7 +506,7 @@ def evaluate_baseline(
         for order, d in orders.items():
             net = fit_baseline(model, d)
             result |= evaluate(net, d.test(), order, progress=progress)
-            chosen |= {order: net.chosen} if isinstance(net, TransitionKNN) else {}
+            chosen |= {order: net.chosen} if isinstance(net, Tunable) else {}
     return make_record(Experiment(Setup(data), model), result, clock["seconds"], {"chosen": chosen})
 
 # %% ../nbs/32_experiments.ipynb #4ac4dbee
@@ -523,6 +575,20 @@ def stage_one(
     return run if setup.ties is None else replace(run, setup=setup, dataset=setup.open())
 
 # %% ../nbs/32_experiments.ipynb #1ab3c9b6
+def known_prior(
+    e: Experiment,
+    dataset: Dataset,
+    results: str | Path = "nbs/results",
+) -> TextTransitions | None:  # Fitted; none if there is no record of it
+    "The transitions with the constants that its own record of the same data chose"
+    alone = Experiment(Setup(e.setup.data, ties=e.setup.ties), "transitions")
+    if not (found := kept_record(alone, results)):
+        return None
+    prior = TextTransitions(**found["config"]["chosen"]["constants"]).fit(dataset)
+    prior.chosen = found["config"]["chosen"]
+    return prior
+
+
 def run_experiment(
     e: Experiment,
     work: str | Path = "runs/matrix",  # Semantic IDs and checkpoints
@@ -541,7 +607,10 @@ def run_experiment(
     else:
         run = stage_one(e.setup, work, device, progress)
         dataset = run.dataset
-        net, meta = train_model(e.model, e.recipe, run.sids, dataset, e.seed, check, True, device, progress)
+        how = check, True, device, progress
+        features = run.features(e.recipe, device, progress)
+        net, meta = train_model(e.model, e.recipe, run.sids, dataset, e.seed, *how, features=features)
+        net = pool(net, dataset, known_prior(e, dataset, results)) if e.recipe.prior else net
     made, found = evaluate_experiment(e, net, dataset, meta, device, progress)
     save_traits(dataset.test(), made, results)
     save_ranks(found, ranks_path(made, results))
@@ -609,7 +678,26 @@ def vary(
     return replace(e, setup=setup, recipe=recipe, variant=variant)
 
 # %% ../nbs/32_experiments.ipynb #ebee224c
-MATRICES: dict[str, Callable[[str, str, Sequence[int]], list[Experiment]]] = {"table1": table1, "ablations": ablations}
+def score_parts(
+    data: str,  # Dataset folder, or `synthetic`
+    size: str = "laptop",  # A name in `SIZES`
+    seeds: Sequence[int] = (0,),
+) -> list[Experiment]:
+    "IntRR and SASRec with one part of the score after another, and what is counted; the last step holds two of them"
+    steps = [("sasrec", "ids"), ("intrr", "ids"), ("intrr", "item"), ("sasrec", "all"), ("intrr", "all")]
+    trained = [
+        Experiment(Setup(data), m, size_recipe(m, "transformer", size, parts), seed, size)
+        for seed in seeds
+        for m, parts in steps
+    ]
+    return [*(Experiment(Setup(data), m) for m in BASELINES), *trained]
+
+
+MATRICES: dict[str, Callable[[str, str, Sequence[int]], list[Experiment]]] = {
+    "table1": table1,
+    "ablations": ablations,
+    "parts": score_parts,
+}
 
 
 def matrix(

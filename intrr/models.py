@@ -17,16 +17,17 @@ from torch import Tensor, nn
 
 from .backbones import BACKBONES, Backbone, Cache, Dropout, EncoderDecoder
 from .core import InputError, Kept, held_tensors, own_parts
+from .data import Split
 from .decoding import NORMALISERS, ItemSums, NextLogits, beam_search, exact_topk, item_logits, ran_step
 from .ran import RAN, Redistribution, Step, unrounded
 from .sids import SemanticIDs
 
 # %% auto #0
-__all__ = ['ASSIGNMENTS', 'RANGES', 'CHOICES', 'KERNELS', 'MODELS', 'Recommender', 'check_histories', 'check_beam', 'drop_items',
-           'check_recipe', 'Recipe', 'catalogue_cross_entropy', 'SequenceModel', 'n_targets', 'make_backbone',
-           'ItemTokens', 'last_items', 'spread_scores', 'SASRec', 'level_cross_entropy', 'LevelLoss', 'widen_digit',
-           'HashedEmbedding', 'uid_table', 'occurrence_weights', 'targets_behind', 'IntRR', 'CodeTokens', 'FlatSID',
-           'TIGER', 'compile_call', 'Replay', 'build_model']
+__all__ = ['ASSIGNMENTS', 'TEXTS', 'RANGES', 'CHOICES', 'KERNELS', 'MODELS', 'Recommender', 'check_histories', 'check_beam',
+           'drop_items', 'check_recipe', 'Recipe', 'catalogue_cross_entropy', 'SequenceModel', 'n_targets',
+           'make_backbone', 'ItemTokens', 'last_items', 'spread_scores', 'SASRec', 'level_cross_entropy', 'LevelLoss',
+           'widen_digit', 'HashedEmbedding', 'uid_table', 'occurrence_weights', 'targets_behind', 'IntRR', 'CodeTokens',
+           'FlatSID', 'TIGER', 'compile_call', 'Replay', 'build_model']
 
 # %% ../nbs/23_models.ipynb #0609e4fa
 class Recommender:
@@ -121,6 +122,7 @@ ASSIGNMENTS = {
     "static": "the Stage-1 codes stay: no redistribution",
     "none": "no codewords: the UID alone",
 }
+TEXTS = ("none", "tfidf", "encoder", "both")  # Which features of `intrr.features` an item vector has
 
 # %% ../nbs/23_models.ipynb #01604c81
 RANGES: dict[str, tuple[str, Callable[[Any], bool]]] = {  # What a field must be: the fields, and whether a value is
@@ -132,8 +134,8 @@ RANGES: dict[str, tuple[str, Callable[[Any], bool]]] = {  # What a field must be
         "head_dim ff uid_dim codeword_std digit_size validation_users",
         lambda v: v is None or v > 0,
     ),
-    "at least 0": ("uid_residual alignment weight_decay warmup clip", lambda v: v >= 0),
-    "at least 0 and below 1": ("dropout token_dropout", lambda v: 0 <= v < 1),
+    "at least 0": ("uid_residual uid_start alignment weight_decay warmup clip", lambda v: v >= 0),
+    "at least 0 and below 1": ("dropout token_dropout uid_dropout", lambda v: 0 <= v < 1),
     "at least 2, or none": ("uid_buckets", lambda v: v is None or v >= 2),
 }
 CHOICES: dict[str, Iterable[str | None]] = {
@@ -143,6 +145,7 @@ CHOICES: dict[str, Iterable[str | None]] = {
     "alignment_over": ("items", "positions"),
     "assignment": ASSIGNMENTS,
     "uid_optimizer": ("adam", "rowwise"),
+    "text": TEXTS,
     "precision": ("auto", "fp32", "bf16"),
 }
 
@@ -162,6 +165,8 @@ def check_recipe(
         raise InputError(f"recipe: {recipe.heads} heads for a width of {recipe.dim}; take fewer, or tell head_dim")
     if recipe.assignment == "none" and not recipe.uid_residual:
         raise InputError("recipe: with assignment=none and uid_residual=0 all tokens are zero; keep one of the two")
+    if recipe.item_term and (recipe.uid_dim or recipe.normaliser != "catalogue" or recipe.decoding != "catalogue"):
+        raise InputError("recipe: an item term needs normaliser=catalogue, decode_over=None and uid_dim=None")
 
 # %% ../nbs/23_models.ipynb #5b5a2624
 @dataclass(frozen=True)
@@ -184,6 +189,12 @@ class Recipe:
     uid_buckets: int | None = None  # Hashed UIDs: an item is the sum of two of so many rows; none: a row an item
     uid_optimizer: str = "adam"  # `adam`, or `rowwise`: one number of state a row, and only rows in use are touched
     uid_residual: float = 1.0  # Share of $g_i$ that is added to the item's token
+    uid_start: float = 1.0  # Factor of the UIDs' initial standard deviation
+    uid_dropout: float = 0.0  # Share of the items whose whole UID is left out of a training step; the text stays
+    text: str = "none"  # Text features in the item vectors: a name in `TEXTS`
+    item_term: bool = False  # Whether the score of IntRR has the term $h \\cdot v_i$ beside the path through the ID
+    skip_unseen: bool = False  # Leave items that training never saw out of the softmax
+    prior: bool = False  # Pool the scores with `TextTransitions`, see `Pooled`
     codeword_std: float | None = None  # Initial standard deviation of the codewords; default: $d^{-1/2}$
     digit_size: int | None = None  # Codewords of the collision level; default: as many as occur
     assignment: str = "hard"  # How an item's token comes from codewords: a name in `ASSIGNMENTS`
@@ -257,6 +268,12 @@ class Recipe:
         hstu = {"heads": 4, "token_dropout": 0.0} if backbone == "hstu" else {}
         return replace(found, **hstu | changes)
 
+    @property
+    def parts(self) -> str:
+        "What the score has beside the model's own: `+item`, `+text`, `+prior`, or nothing"
+        used = {"item": self.item_term, "text": self.text != "none", "prior": self.prior}
+        return "".join(f"+{name}" for name, on in used.items() if on)
+
     @classmethod
     def sasrec(cls, **changes: Any) -> Recipe:
         "For `SASRec`: one layer, one head, larger batches and more epochs"
@@ -312,8 +329,46 @@ class SequenceModel(nn.Module, Recommender):
         if not self.has_uids and (recipe.uid_buckets or recipe.uid_optimizer != "adam"):
             raise InputError(f"recipe: {type(self).__name__} has no UID table; leave uid_buckets and uid_optimizer out")
         self.n_items, self.recipe, self.max_len = n_items, recipe, recipe.max_len
+        self.text: nn.Linear | None = None
+        self.register_buffer("unseen", torch.empty(0, dtype=torch.long), persistent=False)  # Set by `prepare`
         self.token_drop = Dropout(recipe.token_dropout)
         self.elapsed = 0.0  # Share of the training that is done
+
+    def read_text(
+        self,
+        features: Tensor | None,  # $t_i$, `(N, F)`, rows of unit length
+        width: int,  # Of $P t_i$
+        std: float,  # Of its entries at the start
+    ) -> None:
+        "Make $P$ where the recipe has text; raises `InputError` if there are no features, or of another catalogue"
+        if self.recipe.text == "none":
+            return
+        if features is None or len(features) != self.n_items:
+            found = "none are given" if features is None else f"{len(features)} rows are given"
+            raise InputError(
+                f"recipe: text={self.recipe.text} needs features of {self.n_items} items, {found}; see `item_features`"
+            )
+        self.register_buffer("features", features.float(), persistent=False)
+        self.text = nn.Linear(features.shape[1], width, bias=False)
+        nn.init.normal_(self.text.weight, std=std)
+
+    def text_part(
+        self,
+        items: Tensor | None = None,  # Item rows, any shape; all items if not told
+    ) -> Tensor:  # $P t_i$, `(..., width)`
+        "What the model knows of items from their text, where the recipe has text"
+        features = self.get_buffer("features")
+        return self.get_submodule("text")(features if items is None else features[items])
+
+    def prepare(
+        self,
+        train: Split,  # The training part
+    ) -> None:
+        "Look at the training part before the first step"
+        if self.recipe.skip_unseen:
+            seen = train.full()
+            count = torch.bincount(seen[seen >= 0], minlength=self.n_items)
+            self.unseen = (count == 0).nonzero()[:, 0].to(self.device)
 
     @abstractmethod
     def losses(
@@ -382,7 +437,36 @@ class ItemTokens(SequenceModel):
         super().__init__(n_items, recipe)
         self.backbone = make_backbone(recipe)
         self.uses_times = self.backbone.clock is not None
-        self._table = Kept()
+        self._table, self._vectors = Kept(), Kept()
+
+    @property
+    @abstractmethod
+    def item_table(self) -> nn.Embedding:
+        "The embeddings $u_i$ of the items"
+
+    def item_vectors(
+        self,
+        items: Tensor | None = None,  # Item rows, `(n,)`; all items if not told
+    ) -> Tensor:  # `(n, width)`
+        "$v_i = u_i + P t_i$; in training a share of the UIDs is left out, whole"
+        rows = torch.arange(self.n_items, device=self.device) if items is None else items
+        u = self.item_table(rows)
+        if self.training and self.recipe.uid_dropout:
+            u = u * (torch.rand(len(u), 1, device=u.device) >= self.recipe.uid_dropout)
+        return u if self.text is None else u + self.text_part(items)
+
+    def catalogue_vectors(self) -> Tensor:
+        "$v_i$ of all items, `(N, width)`; kept while nothing trains"
+        return self._vectors.get(self, self.item_vectors)
+
+    def catalogue_loss(
+        self,
+        scores: Tensor,  # Of all items, `(N, n)`; changed in place
+        target: Tensor,  # Item rows, `(n,)`; -1 where there is none
+        count: Tensor | None = None,  # What the sum is divided by; the number of targets if not told
+    ) -> Tensor:  # Nats a target
+        "Cross-entropy over the catalogue, or over those of its items that training saw"
+        return catalogue_cross_entropy(scores.index_fill_(0, self.unseen, -torch.inf), target, count)
 
     @abstractmethod
     def item_tokens(
@@ -474,26 +558,33 @@ class SASRec(ItemTokens):
         self,
         n_items: int,  # Catalogue size $N$
         recipe: Recipe | None = None,  # `Recipe.sasrec()` if not told
+        features: Tensor | None = None,  # Text features of the items, `(N, F)`, where the recipe has text
     ):
         super().__init__(n_items, recipe or Recipe.sasrec())
+        std = self.recipe.dim**-0.5
         self.items = nn.Embedding(n_items, self.recipe.dim)
-        nn.init.normal_(self.items.weight, std=self.recipe.dim**-0.5)
+        nn.init.normal_(self.items.weight, std=self.recipe.uid_start * std)
+        self.read_text(features, self.recipe.dim, std)
+
+    @property
+    def item_table(self) -> nn.Embedding:
+        "The items' embeddings"
+        return self.items
 
     def item_tokens(self, items: Tensor) -> Tensor:
-        "The items' embeddings"
-        return self.items(items)
+        "The items' vectors"
+        return self.item_vectors(items)
 
     def item_scores(self, states: Tensor) -> Tensor:
-        "Inner products with all embeddings"
-        return self.items.weight @ states.T
+        "Inner products with all vectors"
+        return self.catalogue_vectors() @ states.T
 
     def losses(self, sequences: Tensor, times: Tensor | None = None, whole: Tensor | None = None) -> dict[str, Tensor]:
         "Cross-entropy over the catalogue, at every position"
         x, y, count = sequences[:, :-1], sequences[:, 1:], n_targets(sequences if whole is None else whole)
-        h = self.states(x, self.item_tokens(self.at(x >= 0, x).clamp(min=0)), times)
-        return {
-            "recommendation": catalogue_cross_entropy(self.item_scores(self.at(y >= 0, h)), self.at(y >= 0, y), count)
-        }
+        v = self.item_vectors()
+        h = self.states(x, v[self.at(x >= 0, x).clamp(min=0)], times)
+        return {"recommendation": self.catalogue_loss(v @ self.at(y >= 0, h).T, self.at(y >= 0, y), count)}
 
 # %% ../nbs/23_models.ipynb #830db596
 def level_cross_entropy(
@@ -583,7 +674,7 @@ def uid_table(
     sparse, hashed, dim = recipe.uid_optimizer == "rowwise", recipe.uid_buckets, recipe.uid_dim or recipe.dim
     table = HashedEmbedding(hashed, dim, sparse=sparse) if hashed else nn.Embedding(n_items, dim, sparse=sparse)
     std = (1.0 if recipe.uid_dim else dim**-0.5) * (0.5**0.5 if hashed else 1.0)
-    nn.init.normal_(table.weight, std=std)
+    nn.init.normal_(table.weight, std=recipe.uid_start * std)
     return table
 
 # %% ../nbs/23_models.ipynb #e2cdaae7
@@ -618,6 +709,7 @@ class IntRR(ItemTokens):
         self,
         sids: SemanticIDs,  # Stage-1 Semantic IDs, unique
         recipe: Recipe | None = None,  # `Recipe()` if not told
+        features: Tensor | None = None,  # Text features of the items, `(N, F)`, where the recipe has text
     ):
         super().__init__(sids.n_items, recipe or Recipe())
         r, sids = self.recipe, widen_digit(sids, self.recipe)
@@ -627,26 +719,34 @@ class IntRR(ItemTokens):
         self.sums = ItemSums(self.ran.layout, sids)
         self.uid = uid_table(sids.n_items, r)
         self.project = nn.Linear(r.uid_dim, r.dim) if r.uid_dim else None
+        self.read_text(features, r.uid_dim or r.dim, 1.0 if r.uid_dim else r.dim**-0.5)
         self.level_loss = LevelLoss(sids, r.normaliser == "children")
         if r.as_released:
             for step in self.ran.steps:
                 step.start_as_one()
 
+    @property
+    def item_table(self) -> nn.Embedding:
+        "The UID embeddings"
+        return self.uid
+
     def guidance(
         self,
         items: Tensor,  # Item rows, `(n,)`
+        vectors: Tensor | None = None,  # Their $v_i$, `(n, width)`, if they are known
     ) -> Tensor:  # $g_i$, `(n, d)`
-        "$g_i = W u_i + b$, or the scaled UID embedding where the recipe has no projection"
-        u = self.uid(items)
-        with unrounded(u.device):  # the codes of an item must not depend on the precision of a step
-            return u * self.recipe.dim**0.5 if self.project is None else self.project(u)
+        "$g_i = W v_i + b$, or the scaled item vector where the recipe has no projection"
+        with unrounded(self.device):  # the codes of an item must not depend on the precision of a step
+            v = self.item_vectors(items) if vectors is None else vectors
+            return v * self.recipe.dim**0.5 if self.project is None else self.project(v)
 
     def redistribute(
         self,
         items: Tensor,  # Item rows, `(n,)`
+        vectors: Tensor | None = None,  # Their $v_i$, `(n, width)`, if they are known
     ) -> Redistribution:  # Token, level logits and codes; the residual is part of the token
         "The item side of RAN"
-        g, r = self.guidance(items), self.recipe
+        g, r = self.guidance(items, vectors), self.recipe
         hardness = {"soft": 0.0, "annealed": self.elapsed if self.training else 1.0}.get(r.assignment, 1.0)
         out = self.ran.redistribute(g, hardness, self.item_steps)
         token = out.token
@@ -661,8 +761,9 @@ class IntRR(ItemTokens):
         return self.redistribute(items).token
 
     def item_scores(self, states: Tensor) -> Tensor:
-        "Exact scores along each item's ID, as decoding normalises them"
-        return item_logits(self.ran, self.sums, states, self.recipe.decoding)
+        "Exact scores along each item's ID, as decoding normalises them, and the item term"
+        path = item_logits(self.ran, self.sums, states, self.recipe.decoding)
+        return path + self.catalogue_vectors() @ states.T if self.recipe.item_term else path
 
     def decoded(self, **changes: Any) -> IntRR:
         "The same weights decoded by a recipe with some fields changed, such as `exact` or `decode_over`"
@@ -680,12 +781,16 @@ class IntRR(ItemTokens):
     @property
     def bounded(self) -> bool:
         "Whether the exact best are found by branch and bound"
-        return self.n_items >= self.many_items and self.recipe.decoding != "children"
+        return self.n_items >= self.many_items and self.recipe.decoding != "children" and not self.recipe.item_term
 
     def best(
         self, histories: Tensor, k: int, times: Tensor | None = None, beam: int | None = None
     ) -> tuple[Tensor, Tensor]:
         "Exact, by scores of all items or by branch and bound, whichever is faster; or what a beam meets"
+        if beam is not None and self.recipe.item_term:
+            raise InputError(
+                f"beam = {beam}: a beam walks the IDs alone, and this model has an item term; leave it out"
+            )
         if beam is None and not self.recipe.exact:
             beam = min(max(self.recipe.beam, k), self.n_items)
         ran, normaliser, bound, found = self.ran, self.recipe.decoding, beam is None and self.bounded, []
@@ -704,9 +809,11 @@ class IntRR(ItemTokens):
         x, y = sequences[:, :-1], sequences[:, 1:]
         whole, seen = sequences if whole is None else whole, self.at(x >= 0, x)
         items, place = (seen.clamp(min=0), None) if self.fixed else seen.unique(return_inverse=True)
-        out = self.redistribute(items)
+        v = self.item_vectors() if self.recipe.item_term else None
+        out = self.redistribute(items, None if v is None else v[items])
         h = self.states(x, out.token if place is None else out.token[place], times)
-        parts = {"recommendation": self.recommendation_loss(self.at(y >= 0, h), self.at(y >= 0, y), n_targets(whole))}
+        target, count = self.at(y >= 0, y), n_targets(whole)
+        parts = {"recommendation": self.recommendation_loss(self.at(y >= 0, h), target, count, v)}
         if self.recipe.alignment and self.recipe.assignment not in ("static", "none"):
             if self.recipe.alignment_over == "items":
                 weight = occurrence_weights(seen, whole[:, :-1])
@@ -724,10 +831,12 @@ class IntRR(ItemTokens):
         h: Tensor,  # States, `(n, d)`
         target: Tensor,  # Item rows, `(n,)`; -1 where there is none
         count: Tensor | None = None,  # What the sum is divided by; the number of targets if not told
+        vectors: Tensor | None = None,  # $v_i$ of all items, `(N, d)`, for the item term
     ) -> Tensor:  # Nats a target
         "Cross-entropy under the recipe's normaliser; level by level with teacher forcing unless it is `catalogue`"
         if self.recipe.normaliser == "catalogue":
-            return catalogue_cross_entropy(item_logits(self.ran, self.sums, h), target, count)
+            scores = item_logits(self.ran, self.sums, h)
+            return self.catalogue_loss(scores if vectors is None else scores + vectors @ h.T, target, count)
         logits = self.ran.level_logits(h, self.level_loss.codes[target.clamp(min=0)])
         return self.level_loss(logits, target, count)
 
@@ -741,6 +850,7 @@ class CodeTokens(SequenceModel):
         self,
         sids: SemanticIDs,  # Stage-1 Semantic IDs, unique
         recipe: Recipe | None = None,  # `Recipe.flat()` if not told
+        features: Tensor | None = None,  # Text features of the items, `(N, F)`, where the recipe has text
     ):
         super().__init__(sids.n_items, recipe or Recipe.flat())
         if "catalogue" in ((r := self.recipe).normaliser, r.decode_over):
@@ -753,6 +863,7 @@ class CodeTokens(SequenceModel):
         first = torch.tensor(sids.sizes).cumsum(0) - torch.tensor(sids.sizes)
         self.register_buffer("first", first, persistent=False)  # Row of each level's code 0 in `codewords`
         nn.init.normal_(self.codewords.weight, std=r.codeword_std or r.dim**-0.5)
+        self.read_text(features, r.dim, r.dim**-0.5)
         for head in [] if r.as_released else heads:
             nn.init.normal_(head.weight, std=r.dim**-0.5)
 
@@ -760,8 +871,10 @@ class CodeTokens(SequenceModel):
         self,
         items: Tensor,  # Item rows, any shape; -1 gives zeros
     ) -> Tensor:  # `(..., L, d)`
-        "The codewords of each item"
+        "The codewords of each item; its text joins the last one, which no code of the same item is predicted from"
         x = self.codewords(self.level_loss.codes[items] + self.first)
+        if self.text is not None:
+            x = torch.cat([x[..., :-1, :], x[..., -1:, :] + self.text_part(items)[..., None, :]], -2)
         return self.token_drop(x).masked_fill((items < 0)[..., None, None], 0.0)
 
     def next_token(self, code: Tensor, level: int) -> Tensor:
@@ -801,8 +914,8 @@ class CodeTokens(SequenceModel):
 class FlatSID(CodeTokens):
     "The flattened baseline: a causal backbone over the codes of the history"
 
-    def __init__(self, sids: SemanticIDs, recipe: Recipe | None = None):
-        super().__init__(sids, recipe)
+    def __init__(self, sids: SemanticIDs, recipe: Recipe | None = None, features: Tensor | None = None):
+        super().__init__(sids, recipe, features)
         self.backbone = make_backbone(self.recipe)
         self.uses_times = self.backbone.clock is not None
 
@@ -842,8 +955,8 @@ class FlatSID(CodeTokens):
 class TIGER(CodeTokens):
     "Encoder-decoder over Semantic IDs (Rajput et al. 2023), with the same IDs as the other models"
 
-    def __init__(self, sids: SemanticIDs, recipe: Recipe | None = None):
-        super().__init__(sids, recipe)
+    def __init__(self, sids: SemanticIDs, recipe: Recipe | None = None, features: Tensor | None = None):
+        super().__init__(sids, recipe, features)
         r = self.recipe
         self.start = nn.Parameter(torch.randn(r.dim) * r.dim**-0.5)
         self.net = EncoderDecoder(r.dim, r.layers, r.heads, r.head_dim, r.ff, r.dropout, r.ff_layers)
@@ -972,9 +1085,9 @@ class Replay:
         return self.answer
 
 # %% ../nbs/23_models.ipynb #fb404cab
-MODELS: dict[str, Callable[[SemanticIDs, Recipe], SequenceModel]] = {
+MODELS: dict[str, Callable[[SemanticIDs, Recipe, Tensor | None], SequenceModel]] = {
     "intrr": IntRR,
-    "sasrec": lambda sids, recipe: SASRec(sids.n_items, recipe),
+    "sasrec": lambda sids, recipe, features: SASRec(sids.n_items, recipe, features),
     "flat": FlatSID,
     "tiger": TIGER,
 }
@@ -984,8 +1097,11 @@ def build_model(
     name: str,  # A name in `MODELS`
     sids: SemanticIDs,  # The catalogue's IDs
     recipe: Recipe,
+    features: Tensor | None = None,  # Text features of the items, `(N, F)`, where the recipe has text
 ) -> SequenceModel:
-    "The model called `name`; raises `InputError` for an unknown name"
+    "The model called `name`; raises `InputError` for an unknown name, or where text features lack"
     if name not in MODELS:
         raise InputError(f"no model '{name}'; known: {', '.join(MODELS)}")
-    return MODELS[name](sids, recipe)
+    if name != "intrr" and recipe.item_term:
+        raise InputError(f"recipe: item_term is a part of intrr, not of {name}; leave it out")
+    return MODELS[name](sids, recipe, features)

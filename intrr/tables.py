@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 import torch
 
-from .baselines import BASELINES
+from .transitions import BASELINES
 from .core import InputError
 from intrr.evaluation import (
     by,

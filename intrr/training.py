@@ -483,6 +483,7 @@ def make_stepper(
     gpu, processes = model.device.type == "cuda", Processes(model.device)
     model.fixed = gpu and not isinstance(model, TIGER) if fixed is None else fixed
     train, times = dataset.train(), None
+    model.prepare(train)
     if not len(data := windows(train, model.max_len)):
         raise InputError(f"dataset '{dataset.name}': nothing to train on; some user needs four items or more")
     if model.uses_times and dataset.times is not None:
