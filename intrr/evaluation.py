@@ -23,8 +23,8 @@ from .models import Recommender
 # %% auto #0
 __all__ = ['MODELS', 'standing', 'mid_ranks', 'ranks', 'save_ranks', 'load_ranks', 'gains', 'metrics', 'all_metrics', 'evaluate',
            'standard_error', 'paired_bootstrap', 'traits', 'traits_path', 'by', 'record', 'save_record', 'load_records',
-           'ranks_path', 'record_ranks', 'save_traits', 'record_traits', 'select', 'compare', 'misfits', 'leaning',
-           'run_faults', 'efficiency_faults', 'check_records', 'table', 'markdown']
+           'ranks_path', 'record_ranks', 'alone', 'save_traits', 'record_traits', 'select', 'compare', 'misfits',
+           'leaning', 'run_faults', 'efficiency_faults', 'check_records', 'table', 'markdown']
 
 # %% ../nbs/31_evaluation.ipynb #fc9e0ef8
 def standing(
@@ -225,6 +225,7 @@ def record(
     backbone: str | None = None,
     size: str | None = None,
     variant: str | None = None,  # What an ablation changes; such a record is of the kind `ablation`
+    parts: str = "",  # What the score has beside the model's own, such as `+text+prior`
     seed: int = 0,
     config: Any = None,  # Settings: a mapping or dataclass
     params: int = 0,  # Trained parameters
@@ -244,6 +245,7 @@ def record(
         "quantizer": quantizer,
         "backbone": backbone,
         "size": size,
+        "parts": parts,
     }
     body = {"seed": seed, "config": config or {}, "params": params, "metrics": metrics}
     return plain({**head, **body, "seconds": seconds or {}, "epochs": epochs, "environment": environment(device)})
@@ -288,10 +290,19 @@ def record_ranks(
 ) -> Tensor:  # (U,) float32 ranks from 0
     "The stored ranks of a record; raises `InputError` if they are missing, damaged or of another run"
     path = ranks_path(record, folder)
-    r, said = load_ranks(path)[mask], [m["mrr"] for p, m in record["metrics"].items() if p.endswith(f"/{mask}")]
+    r = load_ranks(path)[record.get("beside", "") + mask]
+    said = [m["mrr"] for p, m in record["metrics"].items() if p.endswith(f"/{mask}")]
     if not any(abs(mrr - metrics(r)["mrr"]) < 1e-6 for mrr in said):
         raise InputError(f"{path}: not the ranks that the record's metrics come from; run the experiment again")
     return r
+
+# %% ../nbs/31_evaluation.ipynb #5e07a1b2
+def alone(
+    record: Mapping[str, Any],  # Of a pooled network
+) -> dict[str, Any]:  # A record whose metrics and ranks are those of the network alone
+    "The network of a pooled model as a system of its own: its ranks stand beside those of the pooled one"
+    metrics = {p.replace("/alone-", "/"): m for p, m in record["metrics"].items() if "/alone-" in p}
+    return {**record, "parts": record["parts"].replace("+prior", ""), "beside": "alone-", "metrics": metrics}
 
 # %% ../nbs/31_evaluation.ipynb #fe484eb4
 def save_traits(
@@ -407,11 +418,11 @@ def table(
 ) -> pd.DataFrame:  # A row for each dataset and system: number of runs, and the metrics over them
     "The means over runs, which differ in seed or tie order, of the records that have this protocol"
     keys = ["dataset", "model", "quantizer", "backbone", "size"]
-    rows = [
-        {**{k: r.get(k) or "" for k in keys}, "runs": 1, **{c: r["metrics"][protocol][c] for c in columns}}
-        for r in records
-        if protocol in r["metrics"]
-    ]
+    rows = []
+    for r in records:
+        if protocol in r["metrics"]:
+            labels = {k: r.get(k) or "" for k in keys} | {"model": r["model"] + (r.get("parts") or "")}
+            rows.append({**labels, "runs": 1, **{c: r["metrics"][protocol][c] for c in columns}})
     frame = pd.DataFrame(rows, columns=[*keys, "runs", *columns])
     return frame.groupby(keys, sort=False).agg({"runs": "sum", **dict.fromkeys(columns, how)})
 

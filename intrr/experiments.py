@@ -456,6 +456,7 @@ def make_record(
         times |= {"train": now["seconds"], "epoch": now["seconds"] / max(1, now["epoch"])}
         times["validate"] = now["validation_seconds"]
     labels = {k: getattr(e, k) for k in ("quantizer", "backbone", "size", "variant", "seed")}
+    labels["parts"] = e.recipe.parts if e.recipe else ""
     config: dict[str, Any] = {"setup": replace(e.setup, data=e.dataset), "data": folder_fingerprint(e.setup.data)}
     config |= {"recipe": e.recipe, "curve": now.get("curve")}
     config |= {"precision": training_precision(e.recipe, pick_device(device))} if e.recipe else {}

@@ -365,6 +365,7 @@ SYSTEM_COLOURS = {  # Okabe and Ito's, which the colour-blind can tell apart
     "popularity": "#777777",
     "counts": "#777777",
     "knn": "#777777",
+    "transitions": "#56B4E9",
 }
 
 

@@ -15,6 +15,7 @@ import torch
 from .transitions import BASELINES
 from .core import InputError
 from intrr.evaluation import (
+    alone,
     by,
     compare,
     gains,
@@ -47,10 +48,14 @@ def matrix_records(
     size: str | None = "laptop",  # A name in `SIZES`; None for the runs of a run folder
     folder: str | Path = "nbs/results",
     ties: bool = False,  # Those with shuffled ties, not those in the order of the file
+    parts: bool = False,  # Also the systems whose score has more than the model's own part, and a pooled network alone
 ) -> list[Mapping[str, Any]]:
     "The records of one dataset and size, and those of what needs no training"
     found = [r for r in select(load_records(folder), dataset=dataset) if r["model"] in BASELINES or r["size"] == size]
-    return [r for r in found if (r["config"]["setup"]["ties"] is not None) == ties]
+    found = [r for r in found if (r["config"]["setup"]["ties"] is not None) == ties]
+    if not parts:
+        return [r for r in found if not r.get("parts")]
+    return [*found, *(alone(r) for r in found if "+prior" in (r.get("parts") or ""))]
 
 # %% ../nbs/34_tables.ipynb #5be1a0ff
 def twins(
@@ -70,7 +75,7 @@ def pairs(
     mask: str = "unmasked",  # or `masked`
 ) -> pd.DataFrame:  # By quantizer, backbone: `difference`, `low`, `high`, `real`
     "IntRR minus the flattened baseline, means over the runs that both have, with paired 95 % intervals"
-    rows = {}
+    rows, records = {}, [r for r in records if not r.get("parts")]
     for q, b in dict.fromkeys((r["quantizer"], r["backbone"]) for r in select(records, model="intrr")):
         ours, flat = twins(*(select(records, model=m, quantizer=q, backbone=b) for m in ("intrr", "flat")))
         if ours:
@@ -90,7 +95,7 @@ def paper_table(
 ) -> pd.DataFrame:  # By quantizer, backbone, model: runs, ours, `spread` of the metric over them, published, `pairs`
     "The paper's table with ours beside; what has not been run is NaN"
     protocol, keys = f"{order}/{mask}", ["quantizer", "backbone", "model"]
-    records = matrix_records(dataset, size, folder, order == "shuffled")
+    records = [r for r in matrix_records(dataset, size, folder, order == "shuffled") if not r.get("parts")]
     theirs = published(folder).query("dataset == @dataset and source == 'intrr'").set_index(keys)
     columns = ["recall@5", "recall@10", "ndcg@5", "ndcg@10"]
     ours = table(records, protocol).assign(spread=table(records, protocol, how="std")[metric])
@@ -110,6 +115,7 @@ LABELS = {
     "popularity": "popularity",
     "counts": "last-item counts",
     "knn": "transition kNN",
+    "transitions": "text-smoothed transitions",
     "rkmeans": "RK-Means",
     "rvq": "RVQ",
     "rqvae": "RQ-VAE",
@@ -125,8 +131,9 @@ def by_system(
     "Records by the name of their system; SASRec and TIGER leave no choice, so theirs is their model's"
     found: dict[str, list[Mapping[str, Any]]] = {}
     for r in records:
-        parts = ("model", "quantizer", "backbone") if r["model"] in ("intrr", "flat") else ("model",)
-        found.setdefault(", ".join(LABELS[r[p]] for p in parts), []).append(r)
+        keys = ("model", "quantizer", "backbone") if r["model"] in ("intrr", "flat") else ("model",)
+        name = ", ".join(LABELS[r[key]] for key in keys) + (r.get("parts") or "").replace("+", " + ")
+        found.setdefault(name, []).append(r)
     return found
 
 # %% ../nbs/34_tables.ipynb #a56ef64a
@@ -206,7 +213,7 @@ def ablation_table(
     "Each change of the recipe against no change, with paired 95 % intervals; what has not been run is left out"
     own = {"dataset": dataset, "size": size, "model": "intrr", "quantizer": "rkmeans"}
     base = select(load_records(folder), **own, backbone="transformer")
-    base = [r for r in base if r["config"]["setup"]["ties"] is None]
+    base = [r for r in base if r["config"]["setup"]["ties"] is None and not r.get("parts")]
     changed, rows = select(load_records(folder, "ablation"), **own), {}
     for question, group in ABLATIONS.items():
         for variant in group:

@@ -73,4 +73,4 @@ def test_ranks_come_from_the_data(dataset):
             )  # a narrow beam ranks few targets
             ranked = record_ranks(r, RESULTS, "exact-masked") if exact else found["masked"]
             near, far = (leaning(ranked, popularity) for popularity in (users["popularity"], mixed))
-            assert near < -5 < -4 < far, r["name"]
+            assert abs(far) < 4 < 5 < abs(near), r["name"]  # a model may hold popular items back
