@@ -23,6 +23,7 @@ import tyro
 from torch import Tensor
 from tyro.conf import Positional
 
+from .pooling import Pooled
 from .transitions import BASELINES
 from .core import InputError, atomic_path, environment, first_process, pick_device, plain, save_json
 from .data import cut_text
@@ -158,7 +159,7 @@ def results_table(
     columns = ["recall@5", "recall@10", "ndcg@5", "ndcg@10"]
     rows = [
         {
-            "system": r["model"],
+            "system": r["model"] + (r.get("parts") or ""),
             "ties": p.split("/")[0],
             "history": p.split("/")[1],
             **{c: f"{m[c]:.4f}" for c in columns},
@@ -210,6 +211,7 @@ def train(
     model: str = "intrr",  # intrr, flat, tiger or sasrec
     recipe: tuple[str, ...] = (),  # Fields to change, such as dim=64 epochs=5
     size: str | None = None,  # laptop, large, …; the recommended one if not told
+    parts: str = "ids",  # ids, or with more in the score: item, text, or all (with text-smoothed transitions)
     seed: int = 0,  # Of weights, batches and dropout
     resume: bool = False,  # Go on from the last checkpoint
     keep: int = 0,  # Also keep the weights of every so many epochs, for the explorer's dial
@@ -219,7 +221,7 @@ def train(
     "Stage 2: train a model on a run's Semantic IDs; after Ctrl-C `--resume` goes on from the last checkpoint"
     pick_device(device)
     here = Run.open(run or latest_run())
-    now = here.train(model, changed(here.recipe(model, size), recipe), seed, resume, device, keep=keep)
+    now = here.train(model, changed(here.recipe(model, size, parts), recipe), seed, resume, device, keep=keep)
     best = f"validation Recall@10 {now.best:.4f} in epoch {now.best_epoch} of {now.epoch}"
     print(f"{model}: {best}, {now.seconds:.0f} s of training")
     return {
@@ -255,13 +257,14 @@ def check_model(
     name: str,  # A name in `MODELS`
     size: str | None,  # A name in `SIZES`
     changes: Sequence[str],  # Fields of the recipe, such as `dim=64`
+    parts: str = "ids",  # A name in `PARTS`
 ) -> None:
-    "Raise `InputError` for a model, size or field that there is not, and for a recipe that the model cannot have"
+    "Raise `InputError` for a model, size, parts or field that there is not, or a recipe that the model cannot have"
     if name not in MODELS:
         raise InputError(f"no model '{name}'; known: {', '.join(MODELS)}")
-    wanted = size_recipe(name, size=size or "recommended")
+    wanted = size_recipe(name, size=size or "recommended", parts=parts)
     two_items = SemanticIDs.from_codes(torch.tensor([[0], [1]]))
-    build_model(name, two_items, changed(wanted or Recipe(), changes))
+    build_model(name, two_items, changed(wanted or Recipe(), changes), torch.eye(2))
 
 
 @command
@@ -274,6 +277,7 @@ def run(
     ties: int | None = None,  # Shuffle items of one time by this seed; the order of the file if not told
     models: tuple[str, ...] = ("intrr", "sasrec"),  # What to train
     size: str | None = None,  # laptop, large, …; the recommended one if not told
+    parts: str = "ids",  # ids, or with more in the score: item, text, or all (with text-smoothed transitions)
     recipe: tuple[str, ...] = (),  # Fields to change for all models, such as epochs=5
     seed: int = 0,  # Of the quantizer, weights, batches and dropout
     resume: bool = False,  # Go on where an earlier run in this folder was stopped
@@ -284,13 +288,13 @@ def run(
     "Data to report: Semantic IDs, training, evaluation beside the baselines, recommendations, figure"
     pick_device(device)
     for name in models:
-        check_model(name, size, recipe)
+        check_model(name, size, recipe, parts)
     setup = Setup(data, ties, encoder, quantizer, seed=seed, quantizer_recipe=quantizer_recipe)
     here = Run.create(out or default_folder(data), setup, device)
     print(f"{here.dataset}\n{here.sids}\n")
     print(health_text(here.health()) + "\n")
     for name in models:
-        now = here.train(name, changed(here.recipe(name, size), recipe), seed, resume, device, keep=keep)
+        now = here.train(name, changed(here.recipe(name, size, parts), recipe), seed, resume, device, keep=keep)
         best = f"validation Recall@10 {now.best:.4f} in epoch {now.best_epoch} of {now.epoch}"
         print(f"{name}: {best}, {now.seconds:.0f} s of training")
     records = [here.evaluate(name, device) for name in [*models, *BASELINES]]
@@ -324,7 +328,7 @@ def part_of(
 # %% ../nbs/50_cli.ipynb #4978ddb5
 @command
 def matrix(
-    name: Positional[str] = "table1",  # table1 or ablations
+    name: Positional[str] = "table1",  # table1, ablations or parts
     data: str = "synthetic",  # Dataset folder, or `synthetic`
     size: str = "laptop",  # recommended, laptop, large, published or trial
     seeds: tuple[int, ...] = (0,),  # Of weights, batches and dropout
@@ -422,6 +426,7 @@ def _as_text(title: str) -> str:
 def _figure(run: Run, device: str) -> str:
     "Draw `redistribution.png`; returns what it shows"
     net, _ = run.load("intrr", device)
+    net = net.network if isinstance(net, Pooled) else net
     assert isinstance(net, IntRR)
     red = redistribution_of(net)
     try:

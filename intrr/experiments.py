@@ -419,10 +419,11 @@ class Run:
     def recipe(
         self,
         model: str,
-        size: str | None = None,  # A name in `SIZES`; if not told, the recommended one, small for a small catalogue
+        size: str | None = None,  # A name in `SIZES`; default: the recommended one, small for a small catalogue
+        parts: str = "ids",  # A name in `PARTS`
     ) -> Recipe:
         "The recipe for a model on this catalogue"
-        base = size_recipe(model, size=size or "recommended") or Recipe()
+        base = size_recipe(model, size=size or "recommended", parts=parts) or Recipe()
         return replace(base, **SMALL) if size is None and self.dataset.n_items < 5000 else base
 
     def evaluate(

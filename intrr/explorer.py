@@ -28,6 +28,7 @@ from .core import InputError
 from .decoding import beam_search, ran_step
 from .experiments import Run
 from .models import IntRR, ItemTokens, Recommender, SequenceModel, check_histories
+from .pooling import Pooled
 from .ran import Redistribution
 from .redistribution import pick_groups, redistribution_of
 from .sids import COLOURS, SemanticIDs, category_labels, partners, sid_text
@@ -141,6 +142,7 @@ class Explorer:
         "Open a run or its folder; encodes texts if the cache is gone. Raises `InputError` for an untrained model"
         run = run if isinstance(run, Run) else Run.open(run)
         net, codes = run.load(model, device)[0], run.sids.codes[:, :-1]
+        net = net.network if isinstance(net, Pooled) else net  # the pages are about the network
         red = redistribution_of(net) if isinstance(net, IntRR) else None
         nets = {e: run.load(model, device, e)[0] for e in run.epochs(model)}
         kept = {e: net for e, net in nets.items() if isinstance(net, IntRR)}
