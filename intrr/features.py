@@ -48,7 +48,7 @@ class WordVectors:
     "TF-IDF with the vocabulary of a catalogue"
 
     vocabulary: dict[str, int]  # Word to column; the words of at least two items
-    weight: np.ndarray  # $\\log(N / \\mathrm{df}_w)$, `(V,)` float64
+    weight: np.ndarray  # $\log(N / \mathrm{df}_w)$, `(V,)` float64
 
     @classmethod
     def fit(

@@ -192,7 +192,7 @@ class Recipe:
     uid_start: float = 1.0  # Factor of the UIDs' initial standard deviation
     uid_dropout: float = 0.0  # Share of the items whose whole UID is left out of a training step; the text stays
     text: str = "none"  # Text features in the item vectors: a name in `TEXTS`
-    item_term: bool = False  # Whether the score of IntRR has the term $h \\cdot v_i$ beside the path through the ID
+    item_term: bool = False  # Whether the score of IntRR has the term $h \cdot v_i$ beside the path through the ID
     skip_unseen: bool = False  # Leave items that training never saw out of the softmax
     prior: bool = False  # Pool the scores with `TextTransitions`, see `Pooled`
     codeword_std: float | None = None  # Initial standard deviation of the codewords; default: $d^{-1/2}$

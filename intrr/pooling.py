@@ -37,8 +37,8 @@ class Pooled(Tunable):
         network: SequenceModel,  # Trained
         prior: PackedTransitions,  # Of the same catalogue
         counts: Tensor,  # Training count of each item, `(N,)`
-        weight: float = 4.0,  # $\\gamma$
-        popularity: float = 0.2,  # $\\phi$
+        weight: float = 4.0,  # $\gamma$
+        popularity: float = 0.2,  # $\phi$
     ):
         self.network, self.prior, self.weight, self.popularity = network, prior, weight, popularity
         self.n_items, self.uses_times = network.n_items, network.uses_times

@@ -29,7 +29,7 @@ __all__ = ['SMOOTHING_GRID', 'BASELINES', 'decayed_pairs', 'Overlay', 'overlay',
 # %% ../nbs/25_transitions.ipynb #948d2b09
 def decayed_pairs(
     split: Split,  # Usually the training part
-    decay: float = 0.7,  # $\\delta$
+    decay: float = 0.7,  # $\delta$
     window: int = 50,  # Largest gap
 ) -> sparse.csr_array:  # $C$, `(N, N)` float64
     "Sum of $\\delta^{gap - 1}$ over all ordered pairs of each history"
@@ -88,14 +88,14 @@ class TextTransitions(Tunable):
 
     def __init__(
         self,
-        recency: float = 0.7,  # $\\eta$, weight of each step back in the history
+        recency: float = 0.7,  # $\eta$, weight of each step back in the history
         forward: float = 1.0,  # $g_1$, of what followed the item's neighbours
         back: float = 0.5,  # $g_2$, of the neighbours of what followed the item
-        text: float = 1.5,  # $\\lambda$, of similar texts, in counts
-        tau: float = 0.3,  # $\\tau$, counts from which on more of them add less
-        rho: float = 0.25,  # $\\rho$, damping of items that are followed by many
-        popularity: float = 0.02,  # $\\phi$, of the candidate's popularity
-        decay: float = 0.7,  # $\\delta$, weight of each step of a gap
+        text: float = 1.5,  # $\lambda$, of similar texts, in counts
+        tau: float = 0.3,  # $\tau$, counts from which on more of them add less
+        rho: float = 0.25,  # $\rho$, damping of items that are followed by many
+        popularity: float = 0.02,  # $\phi$, of the candidate's popularity
+        decay: float = 0.7,  # $\delta$, weight of each step of a gap
         neighbours: int = 20,  # Similar texts per item
     ):
         self.recency, self.forward, self.back, self.text = recency, forward, back, text
@@ -156,7 +156,7 @@ class TextTransitions(Tunable):
 
 def recency_weights(
     histories: Tensor,  # (B, T) item rows, oldest first, right-padded with -1
-    recency: float,  # $\\eta$
+    recency: float,  # $\eta$
     max_len: int,  # Items from the end that count
 ) -> tuple[Tensor, Tensor, Tensor]:  # User, place and weight of each item that counts; a user's weights sum to 1
     "$\\eta^k / \\sum_k \\eta^k$ for the k-th item from the end"
@@ -174,7 +174,7 @@ class PackedTransitions(Recommender):
         columns: Tensor,  # Items of the entries kept in each row, `(N, m)` int32
         values: Tensor,  # The entries, `(N, m)`; 0 where a row has fewer
         base: Tensor,  # What each item's score starts from, `(N,)`
-        recency: float,  # $\\eta$
+        recency: float,  # $\eta$
         chosen: dict[str, Any] | None = None,  # How its constants were chosen
     ):
         self.columns, self.values, self.base, self.recency, self.chosen = columns, values, base, recency, chosen
