@@ -51,7 +51,7 @@ from .pooling import Pooled, pool
 from .quantizers import QUANTIZERS, Quantizer
 from .sids import SemanticIDs, health
 from .synthetic import open_dataset
-from .text import DEFAULT_ENCODER, encode
+from .text import DEFAULT_ENCODER, encode, tfidf
 from .training import Progress, fit, load_weights, training_precision
 
 # %% auto #0
@@ -348,6 +348,18 @@ class Run:
         "Names of the models that have been trained here"
         return [name for name in MODELS if (self.folder / f"{name}.safetensors").exists()]
 
+    @property
+    def learned(self) -> int:
+        "How many of the items, the first ones, encoder and quantizer have learned from: all that were not added later"
+        return load_json(self.folder / "run.json").get("learned", self.dataset.n_items)
+
+    def embed(self, device: str = "auto", progress: bool = True) -> Tensor:
+        "Embeddings of the items' text, `(N, dim)`, in the space that the quantizer knows"
+        if self.setup.text_encoder == "tfidf" and self.learned < self.dataset.n_items:
+            texts = self.dataset.items["text"].tolist()
+            return tfidf(texts[: self.learned], new=texts)
+        return self.setup.embed(self.dataset, pick_device(device), progress)
+
     def features(
         self,
         recipe: Recipe,
@@ -359,7 +371,7 @@ class Run:
             return None
         path = self.folder / f"features-{recipe.text}.safetensors"
         if not path.exists():
-            x = self.setup.embed(self.dataset, pick_device(device), progress) if recipe.text != "tfidf" else None
+            x = self.embed(device, progress) if recipe.text != "tfidf" else None
             items = self.dataset.items
             fitted = TextFeatures.fit(items, x, recipe.text)
             fitted.save(self.folder / f"text-{recipe.text}.safetensors")

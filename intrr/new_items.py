@@ -15,7 +15,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from .core import InputError, load_json, load_tensors, save_json, save_tensors
+from .core import InputError, load_tensors, pick_device, save_json, save_tensors
 from .data import Dataset, item_table, save
 from .experiments import Run, data_fingerprint
 from .features import TextFeatures
@@ -27,30 +27,23 @@ from .text import check_embeddings, encode, tfidf
 from .transitions import TextTransitions
 
 # %% auto #0
-__all__ = ['UIDS', 'learned_items', 'encode_new', 'extend_sids', 'kept_file', 'extend_features', 'extend_dataset',
-           'check_extensible', 'extend_model', 'extend_scores', 'check_models', 'write_model', 'add_items']
-
-# %% ../nbs/38_new_items.ipynb #38c00008
-def learned_items(
-    run: Run,
-) -> int:  # All but those that were added later
-    "How many of a run's items, the first ones, its encoder and quantizer have learned from"
-    return load_json(run.folder / "run.json").get("learned", run.dataset.n_items)
+__all__ = ['UIDS', 'encode_new', 'extend_sids', 'kept_file', 'extend_features', 'extend_dataset', 'check_extensible',
+           'extend_model', 'extend_scores', 'check_models', 'write_model', 'add_items']
 
 # %% ../nbs/38_new_items.ipynb #38c0000a
 def encode_new(
     run: Run,
     texts: Sequence[str],  # Of the new items, `(m,)`
-    device: str | torch.device = "cpu",
+    device: str = "auto",
     progress: bool = True,
 ) -> Tensor:  # `(m, dim)`
     "Embeddings of new texts by the encoder of a run; raises `InputError` where it cannot read them"
     name = run.setup.text_encoder
     if name == "tfidf":
-        return tfidf(run.dataset.items["text"].tolist()[: learned_items(run)], new=texts)
+        return tfidf(run.dataset.items["text"].tolist()[: run.learned], new=texts)
     if name.endswith(".npy"):
         raise InputError(f"encoder '{name}': embeddings of known items only; give those of the new ones")
-    return encode(texts, name, device=device, progress=progress)
+    return encode(texts, name, device=pick_device(device), progress=progress)
 
 # %% ../nbs/38_new_items.ipynb #38c0000d
 def extend_sids(
@@ -219,7 +212,5 @@ def add_items(
         save_tensors({"features": t}, folder / f"features-{kind}.safetensors")
     for name, model in wide.items():
         write_model(folder, name, model, loaded[name][1])
-    save_json(
-        {"setup": setup, "data": data_fingerprint(setup.open()), "learned": learned_items(run)}, folder / "run.json"
-    )
+    save_json({"setup": setup, "data": data_fingerprint(setup.open()), "learned": run.learned}, folder / "run.json")
     return Run.open(folder)
