@@ -193,6 +193,8 @@ def add_items(
 ) -> Run:
     "A run with new items; raises `InputError` for items, a folder or a model with which that is not possible"
     folder, new, recipes = Path(folder), item_table(items), check_models(run, models)
+    if not len(new):
+        raise InputError("new items: there are none; give at least one")
     if (folder / "run.json").exists():
         raise InputError(f"{folder}: holds a run already; name another folder")
     base = replace(run.setup, ties=None).open()
