@@ -42,13 +42,14 @@ from intrr.experiments import (
 )
 from .experiments import matrix as make_matrix
 from .models import MODELS, IntRR, Recipe, build_model
+from .new_items import add_items
 from .plots import redistribution_heatmap
 from .redistribution import pick_groups, redistribution_of
 from .sids import SemanticIDs, health_text
 
 # %% auto #0
 __all__ = ['COMMANDS', 'command', 'changed', 'latest_run', 'recommend', 'results_table', 'sids', 'default_folder', 'train',
-           'evaluate', 'check_model', 'run', 'quickstart', 'part_of', 'matrix', 'bench', 'write_report', 'main']
+           'evaluate', 'add', 'check_model', 'run', 'quickstart', 'part_of', 'matrix', 'bench', 'write_report', 'main']
 
 # %% ../nbs/50_cli.ipynb #9b1f189f
 def _help(fn: Callable) -> str:
@@ -251,6 +252,25 @@ def evaluate(
         record = Run.open(run or latest_run(), data).evaluate(model, device)
     print(results_table([record]).to_string(index=False))
     return record
+
+# %% ../nbs/50_cli.ipynb #6f2d8b11
+@command
+def add(
+    run: Positional[Path | None] = None,  # Run folder; the newest one under `runs` if not told
+    items: Path | None = None,  # JSON lines: objects with id, title, brand, categories, as in items.jsonl
+    out: Path | None = None,  # New run folder
+    models: tuple[str, ...] = (),  # Models to take along, trained with text; all if not told
+    device: str = "auto",  # cpu, cuda, …
+    json: bool = False,  # Print one JSON object
+) -> dict[str, Any]:  # The folder, the models, and the new items with id, title and SID
+    "Add new items to a catalogue whose models were trained with text features"
+    if items is None or out is None:
+        raise InputError("add: name the new items and a new run folder, such as --items new.jsonl --out runs/more")
+    old = Run.open(run or latest_run())
+    grown = add_items(old, items, out, models or None, device=device)
+    added = _describe(grown, torch.arange(old.dataset.n_items, grown.dataset.n_items))
+    print("\n".join(f"{i['id']}: {i['title']}, {tuple(i['sid'])}" for i in added) + f"\n\nwritten to {grown.folder}")
+    return {"run": grown.folder, "models": grown.trained, "added": added}
 
 # %% ../nbs/50_cli.ipynb #052d1792
 def check_model(

@@ -28,8 +28,8 @@ from tqdm.auto import tqdm
 from .core import InputError, atomic_path, plain
 
 # %% auto #0
-__all__ = ['pad_runs', 'Split', 'Dataset', 'clean_text', 'cut_text', 'item_text', 'from_frame', 'load', 'save', 'k_core',
-           'read_amazon']
+__all__ = ['pad_runs', 'Split', 'Dataset', 'clean_text', 'cut_text', 'item_text', 'from_frame', 'load', 'save', 'item_table',
+           'k_core', 'read_amazon']
 
 # %% ../nbs/01_data.ipynb #9c989dd4
 def pad_runs(
@@ -464,6 +464,20 @@ def save(
         for name, text in lines.items():
             tmp = all_or_none.enter_context(atomic_path(folder / name))
             tmp.write_bytes(gzip.compress("".join(f"{line}\n" for line in text).encode(), mtime=0))
+
+# %% ../nbs/01_data.ipynb #9a41c3d0
+def item_table(
+    items: str
+    | Path
+    | pd.DataFrame
+    | Sequence[Mapping[str, Any]],  # A JSON-lines file, a frame as in `from_frame`, or records
+) -> pd.DataFrame:  # As `Dataset.items`: id, title, brand, categories, text, and whatever else they have
+    "A table of items alone, such as those that join a catalogue; raises `InputError` that names the place"
+    if isinstance(items, (str, Path)):
+        return _read_items(Path(items))
+    if isinstance(items, pd.DataFrame):
+        items = items.astype(object).where(items.notna(), None).to_dict("records")
+    return _item_frame(items, "items, row {}".format)
 
 # %% ../nbs/01_data.ipynb #34d9ddcc
 def _loose(line: str, place: str, need: Sequence[str]) -> dict[str, Any]:

@@ -48,10 +48,10 @@ from intrr.evaluation import (
 from .features import TextFeatures
 from .models import MODELS, IntRR, Recipe, Recommender, SequenceModel, build_model
 from .pooling import Pooled, pool
-from .quantizers import QUANTIZERS
+from .quantizers import QUANTIZERS, Quantizer
 from .sids import SemanticIDs, health
 from .synthetic import open_dataset
-from .text import DEFAULT_ENCODER, encode
+from .text import DEFAULT_ENCODER, encode, tfidf
 from .training import Progress, fit, load_weights, training_precision
 
 # %% auto #0
@@ -95,16 +95,24 @@ class Setup:
 
     def embed(self, dataset: Dataset, device: str | torch.device = "cpu", progress: bool = True) -> Tensor:
         "Embeddings of the items' text, `(N, dim)`, from the cache if they were made before"
-        encoder = self.encoder or ("tfidf" if self.data == "synthetic" else DEFAULT_ENCODER)
-        return encode(dataset.items["text"].tolist(), encoder, device=device, progress=progress)
+        return encode(dataset.items["text"].tolist(), self.text_encoder, device=device, progress=progress)
 
-    def quantize(self, dataset: Dataset, embeddings: Tensor, progress: bool = True) -> SemanticIDs:
-        "Stage 1: Semantic IDs from embeddings"
-        size = self.size or (128 if dataset.n_items >= 5000 else min(32, dataset.n_items))
+    @property
+    def text_encoder(self) -> str:
+        "The encoder, also where none was told"
+        return self.encoder or ("tfidf" if self.data == "synthetic" else DEFAULT_ENCODER)
+
+    def fit_quantizer(self, embeddings: Tensor, progress: bool = True) -> Quantizer:
+        "Stage 1: a quantizer that has learned from embeddings"
+        size = self.size or (128 if len(embeddings) >= 5000 else min(32, len(embeddings)))
         kind: Any = QUANTIZERS[self.quantizer]
         make = kind.paper if self.quantizer_recipe == "paper" else kind
         quantizer = replace(make(seed=self.seed), levels=self.levels, size=size)
-        return quantizer.fit(embeddings, progress).sids(embeddings, dataset=dataset.name)
+        return quantizer.fit(embeddings, progress)
+
+    def quantize(self, dataset: Dataset, embeddings: Tensor, progress: bool = True) -> SemanticIDs:
+        "Stage 1: Semantic IDs from embeddings"
+        return self.fit_quantizer(embeddings, progress).sids(embeddings, dataset=dataset.name)
 
 # %% ../nbs/32_experiments.ipynb #f723ac4a
 @dataclass(frozen=True)
@@ -306,7 +314,9 @@ class Run:
                 )
             return run
         dataset = setup.open()
-        sids = setup.quantize(dataset, setup.embed(dataset, pick_device(device), progress), progress)
+        quantizer = setup.fit_quantizer(x := setup.embed(dataset, pick_device(device), progress), progress)
+        sids = quantizer.sids(x, dataset=dataset.name)
+        quantizer.save(folder / "quantizer.safetensors")
         sids.save(folder / "sids.safetensors")
         save_json({"setup": setup, "data": data_fingerprint(dataset)}, folder / "run.json")
         return cls(folder, setup, dataset, sids)
@@ -338,20 +348,34 @@ class Run:
         "Names of the models that have been trained here"
         return [name for name in MODELS if (self.folder / f"{name}.safetensors").exists()]
 
+    @property
+    def learned(self) -> int:
+        "How many of the items, the first ones, encoder and quantizer have learned from: all that were not added later"
+        return load_json(self.folder / "run.json").get("learned", self.dataset.n_items)
+
+    def embed(self, device: str = "auto", progress: bool = True) -> Tensor:
+        "Embeddings of the items' text, `(N, dim)`, in the space that the quantizer knows"
+        if self.setup.text_encoder == "tfidf" and self.learned < self.dataset.n_items:
+            texts = self.dataset.items["text"].tolist()
+            return tfidf(texts[: self.learned], new=texts)
+        return self.setup.embed(self.dataset, pick_device(device), progress)
+
     def features(
         self,
         recipe: Recipe,
         device: str = "auto",
         progress: bool = True,
     ) -> Tensor | None:  # `(N, F)`; none where the recipe has no text
-        "The text features of the items, made once and kept in the folder"
+        "The text features of the items, made once and kept in the folder with what was learned from the texts"
         if recipe.text == "none":
             return None
         path = self.folder / f"features-{recipe.text}.safetensors"
         if not path.exists():
-            x = self.setup.embed(self.dataset, pick_device(device), progress) if recipe.text != "tfidf" else None
+            x = self.embed(device, progress) if recipe.text != "tfidf" else None
             items = self.dataset.items
-            save_tensors({"features": TextFeatures.fit(items, x, recipe.text)(items, x)}, path)
+            fitted = TextFeatures.fit(items, x, recipe.text)
+            fitted.save(self.folder / f"text-{recipe.text}.safetensors")
+            save_tensors({"features": fitted(items, x)}, path)
         return load_tensors(path)[0]["features"]
 
     def health(self) -> Any:

@@ -9,6 +9,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from scipy import sparse
 from sklearn.decomposition import TruncatedSVD
 from torch import Tensor
 
-from .core import InputError
+from .core import InputError, load_tensors, save_tensors
 
 # %% auto #0
 __all__ = ['KINDS', 'item_words', 'WordVectors', 'text_neighbours', 'fix_signs', 'TextFeatures']
@@ -164,3 +165,29 @@ class TextFeatures:
                 raise InputError(f"text features '{self.kind}': need embeddings of the items; give them")
             parts.append(F.normalize((embeddings.double() - self.mean) @ self.components.T, dim=1))
         return F.normalize(torch.cat(parts, 1), dim=1).float()
+
+    def save(
+        self,
+        path: str | Path,
+    ) -> None:
+        "Write one safetensors file, the vocabulary in its header"
+        words, weight = (
+            (None, None) if (v := self.vectors) is None else (list(v.vocabulary), torch.from_numpy(v.weight))
+        )
+        parts = {"weight": weight, "directions": self.directions, "mean": self.mean, "components": self.components}
+        meta = {"kind": "text features", "features": self.kind, "vocabulary": words}
+        save_tensors({k: v for k, v in parts.items() if v is not None}, path, meta)
+
+    @classmethod
+    def load(
+        cls,
+        path: str | Path,
+    ) -> TextFeatures:
+        "Read what `save` wrote; raises `InputError` if the file is missing, damaged or holds something else"
+        parts, meta = load_tensors(path)
+        if not isinstance(meta, dict) or meta.get("kind") != "text features":
+            raise InputError(f"{path}: holds no text features; give a file that `TextFeatures.save` wrote")
+        words, vectors = meta["vocabulary"], None
+        if words is not None:
+            vectors = WordVectors({w: i for i, w in enumerate(words)}, parts["weight"].numpy())
+        return cls(meta["features"], vectors, *(parts.get(k) for k in ("directions", "mean", "components")))

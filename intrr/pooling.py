@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from .baselines import Tunable, tune
@@ -59,6 +60,18 @@ class Pooled(Tunable):
         total = self.network.scores(histories, times).log_softmax(1)
         total = total.add_(self.prior.scores(histories).to(total.device), alpha=self.weight)
         return total.sub_(self.log_counts, alpha=self.popularity)
+
+    def extend(
+        self,
+        network: SequenceModel,  # The same with new items
+        prior: TextTransitions,  # From `fit_with`, with the same constants
+    ) -> Pooled:
+        "The same with items that nobody has taken yet"
+        wide = self.prior.extend(prior).to(network.device)
+        counts = F.pad(torch.expm1(self.log_counts), (0, wide.n_items - self.n_items))
+        model = Pooled(network, wide, counts, self.weight, self.popularity)
+        model.chosen = self.chosen
+        return model
 
     def save(
         self,

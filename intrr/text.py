@@ -48,16 +48,20 @@ def check_embeddings(
 def tfidf(
     texts: Sequence[str],  # (N,)
     dim: int = 128,  # At most; fewer for a small vocabulary
-) -> Tensor:  # (N, dim) float32, rows of length 1; 0 for a text without words
+    new: Sequence[str] | None = None,  # (n,) other texts, which change no word's weight and no direction
+) -> Tensor:  # (N, dim) float32, or (n, dim) of the new ones; rows of length 1, 0 for a text without (known) words
     "Latent semantic vectors of texts; raises `InputError` if there are too few words"
+    vectorizer = TfidfVectorizer(sublinear_tf=True, token_pattern=r"(?u)\b\w+\b")
     try:
-        words = TfidfVectorizer(sublinear_tf=True, token_pattern=r"(?u)\b\w+\b").fit_transform(texts)
+        words = vectorizer.fit_transform(texts)
     except ValueError as e:
         raise InputError(f"texts: no words in {len(texts)} of them; give the items titles") from e
     dim = min(dim, words.shape[1] - 1, words.shape[0] - 1)
     if dim < 1:
         raise InputError(f"texts: {words.shape[0]} with {words.shape[1]} different words; TF-IDF needs 2 of each")
-    x = torch.from_numpy(TruncatedSVD(dim, random_state=0).fit_transform(words))
+    svd = TruncatedSVD(dim, random_state=0)
+    x = svd.fit_transform(words)
+    x = torch.from_numpy(x if new is None else svd.transform(vectorizer.transform(new)))
     return torch.nn.functional.normalize(x, dim=1).float()
 
 # %% ../nbs/03_text.ipynb #7a2a7074

@@ -12,7 +12,9 @@ from operator import add
 from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 import torch
+import torch.nn.functional as F
 from scipy import sparse
 from torch import Tensor
 
@@ -23,8 +25,8 @@ from .features import WordVectors, item_words, text_neighbours
 from .models import Recommender, last_items
 
 # %% auto #0
-__all__ = ['SMOOTHING_GRID', 'BASELINES', 'decayed_pairs', 'Overlay', 'overlay', 'TextTransitions', 'recency_weights',
-           'PackedTransitions', 'fit_baseline']
+__all__ = ['SMOOTHING_GRID', 'BASELINES', 'decayed_pairs', 'Overlay', 'overlay', 'TextTransitions', 'similar_texts', 'pack_rows',
+           'recency_weights', 'PackedTransitions', 'fit_baseline']
 
 # %% ../nbs/25_transitions.ipynb #948d2b09
 def decayed_pairs(
@@ -106,13 +108,30 @@ class TextTransitions(Tunable):
         dataset: Dataset,
     ) -> TextTransitions:
         "Count the training part, find similar texts, and make the table"
-        words = [item_words(item) for item in dataset.items.to_dict("records")]
-        similar = text_neighbours(WordVectors.fit(words)(words), self.neighbours)
-        share = (sparse.diags_array(1 / np.maximum(similar.sum(1), 1e-12)) @ similar).tocsr()
+        return self.smooth(dataset, similar_texts(dataset.items, self.neighbours))
+
+    def fit_with(
+        self,
+        dataset: Dataset,
+        new: pd.DataFrame,  # Items that nobody has taken yet; they stand behind those of the dataset
+    ) -> TextTransitions:
+        "The same with new items; what it says of the others stays as it is"
+        return self.smooth(dataset, similar_texts(dataset.items, self.neighbours, new))
+
+    def smooth(
+        self,
+        dataset: Dataset,
+        similar: sparse.csr_array,  # From `similar_texts`
+    ) -> TextTransitions:
+        "Lay counts, smoothed counts and similar texts over each other, and make the table"
+        n, self.n_items = dataset.n_items, similar.shape[0]
+        total = np.concatenate([similar[:n, :n].sum(1), similar[n:].sum(1)])
+        share = (sparse.diags_array(1 / np.maximum(total, 1e-12)) @ similar).tocsr()
         counts = decayed_pairs(dataset.train(), self.decay)
+        counts.resize(similar.shape)
         tables = [counts, (share @ counts).tocsr(), (counts @ share).tocsr(), similar]
-        self.n_items, self.parts, self.sums = dataset.n_items, overlay(tables), [t.sum(1) for t in tables[:3]]
-        self.log_popularity = dataset.popularity().clamp(min=1).log()
+        self.known, self.parts, self.sums = n, overlay(tables), [t[:, :n].sum(1) for t in tables[:3]]
+        self.log_popularity = F.pad(dataset.popularity().clamp(min=1).log(), (0, self.n_items - n))
         return self.weigh()
 
     def weigh(self, **constants: float) -> TextTransitions:
@@ -122,7 +141,7 @@ class TextTransitions(Tunable):
         pattern, rows, (*counts, similar) = self.parts
         r = np.maximum(sum(w * s for w, s in zip(weights, self.sums, strict=True)), 1e-12)
         m = sum(np.float32(w) * c for w, c in zip(weights, counts, strict=True))
-        m *= (1 / (self.tau * (r / r.mean()) ** self.rho)).astype(np.float32)[rows]
+        m *= (1 / (self.tau * (r / r[: self.known].mean()) ** self.rho)).astype(np.float32)[rows]
         m = np.log1p(m, out=m) / np.float32(np.log1p(1 / self.tau)) + np.float32(self.text) * similar
         self.table = sparse.csr_array((m, pattern.indices, pattern.indptr), shape=pattern.shape)
         return self
@@ -143,15 +162,39 @@ class TextTransitions(Tunable):
         entries: int = 512,  # $m$, entries kept per row, at most
     ) -> PackedTransitions:
         "The largest entries of each row, in fixed shapes"
-        table, m = self.table, min(entries, int(np.diff(self.table.indptr).max()))
-        columns = np.zeros((self.n_items, m), dtype=np.int32)
-        values = np.zeros((self.n_items, m), dtype=np.float32)
-        for row, (a, b) in enumerate(pairwise(table.indptr.tolist())):
-            best = np.argpartition(table.data[a:b], b - a - m)[b - a - m :] if b - a > m else np.arange(b - a)
-            columns[row, : len(best)] = table.indices[a:b][best]
-            values[row, : len(best)] = table.data[a:b][best]
         base = -self.popularity * self.log_popularity
-        return PackedTransitions(torch.from_numpy(columns), torch.from_numpy(values), base, self.recency, self.chosen)
+        return PackedTransitions(*pack_rows(self.table, entries), base, self.recency, self.chosen)
+
+
+def similar_texts(
+    items: pd.DataFrame,  # Of a catalogue, `(N,)` rows
+    k: int = 20,  # Similar texts per item
+    new: pd.DataFrame | None = None,  # `(m,)` items that came later
+) -> sparse.csr_array:  # `(N + m, N + m)`; among the first N items it is the same with new ones and without
+    "The matrix $W$; a new item is a neighbour of those of which it would have been one, in addition to those they have"
+    words = [item_words(item) for item in items.to_dict("records")]
+    vectors, n = WordVectors.fit(words), len(items)
+    known = text_neighbours(x := vectors(words), k)
+    if new is None:
+        return known
+    later = vectors([item_words(item) for item in new.to_dict("records")])
+    near = text_neighbours(sparse.vstack([x, later]).tocsr(), k)
+    return sparse.vstack([sparse.hstack([known, near[:n, n:]]), near[n:]]).tocsr()
+
+
+def pack_rows(
+    table: sparse.csr_array,  # `(n, N)`
+    entries: int,  # $m$, at most
+) -> tuple[Tensor, Tensor]:  # Columns, int32, and values of the largest entries, `(n, m)`; 0 where a row has fewer
+    "The largest entries of each row"
+    m = min(entries, int(np.diff(table.indptr).max()))
+    columns = np.zeros((table.shape[0], m), dtype=np.int32)
+    values = np.zeros((table.shape[0], m), dtype=np.float32)
+    for row, (a, b) in enumerate(pairwise(table.indptr.tolist())):
+        best = np.argpartition(table.data[a:b], b - a - m)[b - a - m :] if b - a > m else np.arange(b - a)
+        columns[row, : len(best)] = table.indices[a:b][best]
+        values[row, : len(best)] = table.data[a:b][best]
+    return torch.from_numpy(columns), torch.from_numpy(values)
 
 
 def recency_weights(
@@ -187,6 +230,20 @@ class PackedTransitions(Recommender):
         "The same on another device"
         columns, values, base = (x.to(device) for x in (self.columns, self.values, self.base))
         return PackedTransitions(columns, values, base, self.recency, self.chosen)
+
+    def extend(
+        self,
+        prior: TextTransitions,  # From `fit_with`, with the same constants
+        entries: int = 512,  # Kept per new row, and of the new columns per row, at most
+    ) -> PackedTransitions:
+        "The same with new items, which get rows and columns; what is kept of the others stays as it is"
+        n, old = self.n_items, self.to("cpu")
+        (right, over), (below, under) = pack_rows(prior.table[:n, n:], entries), pack_rows(prior.table[n:], entries)
+        tops = torch.cat([old.columns, right + n], 1), torch.cat([old.values, over], 1)
+        width = max(tops[0].shape[1], below.shape[1])
+        parts = zip(tops, (below, under), strict=True)
+        columns, values = (torch.cat([F.pad(x, (0, width - x.shape[1])) for x in part]) for part in parts)
+        return PackedTransitions(columns, values, F.pad(old.base, (0, len(below))), self.recency, self.chosen)
 
     def scores(
         self,
