@@ -109,6 +109,15 @@ class Split:
         order = torch.randperm(int(number.max()) + 1, generator=torch.Generator().manual_seed(0))[:users]
         return order if self.user is None else torch.isin(number, order).nonzero()[:, 0]
 
+    def weights(
+        self,
+    ) -> Tensor:  # (R,) float32
+        "What each row counts for: one divided by the number of its user's rows"
+        if self.user is None:
+            return torch.ones(len(self))
+        _, number, count = self.user.unique(return_inverse=True, return_counts=True)
+        return 1 / count[number].float()
+
     def answers(
         self,
         rows: Tensor | None = None,  # (B,) which rows; all by default
