@@ -226,5 +226,6 @@ def fit_baseline(
     if not isinstance(model, Tunable):
         return model.fit(dataset)
     told = replace(dataset, protocol=replace(dataset.protocol, fit="train"))
-    model = tune(model.fit(told), told)
+    model.fit(told)
+    model = tune(model, told)
     return model if told.protocol == dataset.protocol else model.fit(dataset)
