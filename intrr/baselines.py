@@ -16,6 +16,7 @@ import torch
 from scipy import sparse
 from torch import Tensor
 
+from .core import InputError
 from .data import Dataset, Split
 from .evaluation import gains, ranks
 from .models import Recommender
@@ -185,9 +186,7 @@ def some_users(
     users: int,  # At most
 ) -> Split:
     "A part with so many of its users, always the same ones"
-    rows = torch.randperm(len(split), generator=torch.Generator().manual_seed(0))[:users]
-    target = None if split.target is None else split.target[rows]
-    return replace(split, start=split.start[rows], stop=split.stop[rows], target=target)
+    return split.take(split.some(users))
 
 
 def tune(
@@ -197,13 +196,16 @@ def tune(
     users: int = 4000,  # Of the validation part, at most
 ) -> T:  # The same, with the constants that were found, and with `chosen` and `trials`
     "Choose constants on the validation part, one after another until none changes; history masked"
+    if dataset.protocol.fit != "train":
+        what = f"fit '{dataset.protocol.fit}': the model has seen the validation part, on which constants are chosen"
+        raise InputError(f"dataset '{dataset.name}', {what}; tune with the fit 'train'")
     part, grid, trials = some_users(dataset.valid(), users), model.grid, {}
 
     def trial(constants: dict[str, float]) -> float:
         key = tuple(constants[name] for name in grid)
         if key not in trials:
             found = ranks(model.weigh(**constants), part, progress=False)["masked"]
-            trials[key] = float(gains(found, metric).mean())
+            trials[key] = float(gains(found, metric, part.user).mean())
         return trials[key]
 
     best, before = {name: getattr(model, name) for name in grid}, None

@@ -156,7 +156,7 @@ def _describe(run: Run, rows: Any) -> list[dict[str, Any]]:
 def results_table(
     records: Sequence[dict[str, Any]],
 ) -> pd.DataFrame:  # A row for each system and protocol; numbers as text, four digits
-    "Recall and NDCG at 5 and 10 of each record, for each tie order and mask"
+    "Recall and NDCG at 5 and 10 of each record, for each protocol and mask"
     columns = ["recall@5", "recall@10", "ndcg@5", "ndcg@10"]
     rows = [
         {
@@ -241,13 +241,17 @@ def evaluate(
     model: str = "intrr",  # A trained model, or popularity, counts, knn
     data: str | None = None,  # Dataset folder, or `synthetic`; beside a run, where its data lie now
     ties: int = 0,  # Seed of the second evaluation, ties shuffled, of what needs no training
+    protocol: str | None = None,  # With --data: shuffled, last-day, temporal or cold, in place of both tie orders
+    fit: str = "train",  # With --data: train, or train+valid to fit again once the constants are chosen
     device: str = "auto",  # cpu, cuda, …
     json: bool = False,  # Print one JSON object
 ) -> dict[str, Any]:  # The record
     "Score the test split: Recall, NDCG and MRR over the full catalogue, with and without the history masked"
     pick_device(device)
+    if (protocol, fit) != (None, "train") and (data is None or run is not None):
+        raise InputError("--protocol and --fit are for what needs no training; give --data and no run folder")
     if data is not None and run is None:
-        record = evaluate_baseline(model, data, ties)
+        record = evaluate_baseline(model, data, ties, protocol=protocol, fit=fit)
     else:
         record = Run.open(run or latest_run(), data).evaluate(model, device)
     print(results_table([record]).to_string(index=False))
@@ -295,6 +299,7 @@ def run(
     quantizer: str = "rkmeans",  # rkmeans, rvq or rqvae
     quantizer_recipe: str = "recommended",  # recommended, or paper: trained as the reference does
     ties: int | None = None,  # Shuffle items of one time by this seed; the order of the file if not told
+    protocol: str = "leave-one-out",  # leave-one-out, shuffled, last-day, temporal or cold
     models: tuple[str, ...] = ("intrr", "sasrec"),  # What to train
     size: str | None = None,  # laptop, large, …; the recommended one if not told
     parts: str = "ids",  # ids, or with more in the score: item, text, or all (with text-smoothed transitions)
@@ -309,7 +314,7 @@ def run(
     pick_device(device)
     for name in models:
         check_model(name, size, recipe, parts)
-    setup = Setup(data, ties, encoder, quantizer, seed=seed, quantizer_recipe=quantizer_recipe)
+    setup = Setup(data, ties, encoder, quantizer, seed=seed, quantizer_recipe=quantizer_recipe, protocol=protocol)
     here = Run.create(out or default_folder(data), setup, device)
     print(f"{here.dataset}\n{here.sids}\n")
     print(health_text(here.health()) + "\n")
@@ -353,6 +358,8 @@ def matrix(
     size: str = "laptop",  # recommended, laptop, large, published or trial
     seeds: tuple[int, ...] = (0,),  # Of weights, batches and dropout
     ties: tuple[int, ...] = (),  # Shuffle items of one time by these seeds, in place of the file's order
+    protocol: str = "leave-one-out",  # leave-one-out, shuffled, last-day, temporal or cold
+    fit: str = "train",  # train, or train+valid to fit what needs no training again once its constants are chosen
     only: tuple[str, ...] = (),  # Only experiments whose name holds one of these, such as intrr or hstu
     part: str = "1/1",  # Only a part, such as 2/4, for machines that share no folder
     results: Path = Path("nbs/results"),  # Where records and ranks go
@@ -364,11 +371,11 @@ def matrix(
 ) -> dict[str, Any]:  # The experiments with the state of each, what this call has run, and a forecast
     "Run many experiments; what has a record is skipped, and the same command in several terminals shares the work"
     pick_device(device)
-    cells = part_of(make_matrix(name, data, size, seeds, ties, only), part)
+    cells = part_of(make_matrix(name, data, size, seeds, ties, only, protocol, fit), part)
     ran = [] if dry_run else run_matrix(cells, work, results, device, rerun=rerun)
     done = {e.name: r for e in cells if (r := kept_record(e, results, rerun))}
     if done and not dry_run:
-        print(table(list(done.values()), "shuffled/masked" if ties else "file/masked").round(4).to_string())
+        print(table(list(done.values()), f"{cells[0].setup.order}/masked").round(4).to_string())
     left = [e for e in cells if e.name not in done]
     for e in left:
         print(f"{'to do' if dry_run else 'in the hands of another process'}: {e.name}")

@@ -13,7 +13,7 @@ import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from itertools import zip_longest
 from pathlib import Path
 from textwrap import shorten
@@ -28,8 +28,8 @@ from tqdm.auto import tqdm
 from .core import InputError, atomic_path, plain
 
 # %% auto #0
-__all__ = ['pad_runs', 'Split', 'Dataset', 'clean_text', 'cut_text', 'item_text', 'from_frame', 'load', 'save', 'item_table',
-           'k_core', 'read_amazon']
+__all__ = ['pad_runs', 'Split', 'Protocol', 'Dataset', 'clean_text', 'cut_text', 'item_text', 'from_frame', 'load', 'save',
+           'item_table', 'k_core', 'read_amazon']
 
 # %% ../nbs/01_data.ipynb #9c989dd4
 def pad_runs(
@@ -45,13 +45,15 @@ def pad_runs(
 # %% ../nbs/01_data.ipynb #560c98c7
 @dataclass(frozen=True, eq=False)
 class Split:
-    "One part of leave-one-out: for each user a history, and the item that came next"
+    "One part of a dataset: in each row a user's history, and an item that came next"
 
     dataset: Dataset
     part: str  # `train`, `valid` or `test`
-    start: Tensor  # (U,) where each history starts in `dataset.flat`
-    stop: Tensor  # (U,) where it stops, exclusive
-    target: Tensor | None  # (U,) item row to be predicted; none in training
+    start: Tensor  # (R,) where each history starts in `dataset.flat`
+    stop: Tensor  # (R,) where it stops, exclusive
+    target: Tensor | None  # (R,) item row to be predicted; none in training
+    user: Tensor | None = None  # (R,) user number of each row; none where the rows are the users
+    end: Tensor | None = None  # (R,) where the right answers end, which start at `stop`; none where there is but one
 
     def __len__(self) -> int:
         return len(self.start)
@@ -90,12 +92,73 @@ class Split:
         start, stop = (self.start, self.stop) if rows is None else (self.start[rows], self.stop[rows])
         return pad_runs(flat, start if max_len is None else torch.maximum(start, stop - max_len), stop)
 
+    def take(
+        self,
+        rows: Tensor,  # (B,) row numbers
+    ) -> Split:
+        "The same part with these rows only"
+        at = {f.name: getattr(self, f.name) for f in fields(self)}
+        return replace(self, **{name: x[rows] for name, x in at.items() if isinstance(x, Tensor)})
+
+    def some(
+        self,
+        users: int | None = None,  # At most; all with None
+    ) -> Tensor:  # Row numbers
+        "The rows of so many users, always the same ones"
+        number = torch.arange(len(self)) if self.user is None else self.user.unique(return_inverse=True)[1]
+        order = torch.randperm(int(number.max()) + 1, generator=torch.Generator().manual_seed(0))[:users]
+        return order if self.user is None else torch.isin(number, order).nonzero()[:, 0]
+
+    def weights(
+        self,
+    ) -> Tensor:  # (R,) float32
+        "What each row counts for: one divided by the number of its user's rows"
+        if self.user is None:
+            return torch.ones(len(self))
+        _, number, count = self.user.unique(return_inverse=True, return_counts=True)
+        return 1 / count[number].float()
+
+    def answers(
+        self,
+        rows: Tensor | None = None,  # (B,) which rows; all by default
+    ) -> Tensor | None:  # (B, A) item rows, padded with -1; none where each row has but its target
+        "All right answers to each row, the target among them"
+        if self.end is None:
+            return None
+        stop, end = (self.stop, self.end) if rows is None else (self.stop[rows], self.end[rows])
+        return pad_runs(self.dataset.flat, stop, end)
+
     def full(
         self,
         rows: Tensor | None = None,  # (B,) which users; all by default
     ) -> Tensor:  # (B, T) item rows, padded on the right with -1
         "The whole history: what is masked when nobody takes an item twice"
         return self.histories(rows, None)
+
+# %% ../nbs/01_data.ipynb #59bd3043
+@dataclass(frozen=True)
+class Protocol:
+    "What is held out of each history; this one is leave-one-out, by position"
+
+    name: str = "leave-one-out"
+    fit: str = "train"  # What models are fitted on: `train`, or `train+valid` after their constants were chosen
+
+    def cut(
+        self,
+        dataset: Dataset,
+        part: str,  # `valid` or `test`
+    ) -> Tensor:  # (U,) places in `dataset.flat`
+        "Where each user's validation or test part begins"
+        return dataset.offsets[1:] - (2 if part == "valid" else 1)
+
+    def rows(
+        self,
+        dataset: Dataset,
+        part: str,  # `valid` or `test`
+    ) -> Split:  # In this protocol a row per user
+        "The histories and targets of the validation or test part"
+        stop = self.cut(dataset, part)
+        return Split(dataset, part, dataset.offsets[:-1], stop, dataset.flat[stop])
 
 # %% ../nbs/01_data.ipynb #35de05ae
 @dataclass(frozen=True, eq=False)
@@ -108,6 +171,7 @@ class Dataset:
     offsets: Tensor  # (U+1,) history u is `flat[offsets[u]:offsets[u+1]]`
     users: np.ndarray  # (U,) outside ids of the users
     times: Tensor | None = None  # (M,) Unix seconds, non-decreasing in each history
+    protocol: Protocol = Protocol()  # What `train`, `valid`, `test` and `popularity` follow
 
     @property
     def n_items(self) -> int:
@@ -130,31 +194,36 @@ class Dataset:
 
     def __repr__(self) -> str:
         sizes = f"{self.n_users:,} users, {self.n_items:,} items, {self.n_interactions:,} interactions"
-        return f"Dataset({self.name!r}: {sizes}, {'no times' if self.times is None else 'with times'})"
-
-    def _split(self, part: str, leave: int) -> Split:
-        stop = self.offsets[1:] - leave
-        return Split(self, part, self.offsets[:-1], stop, None if part == "train" else self.flat[stop])
+        rest = [] if self.protocol == Protocol() else [self.protocol.name, f"fit on {self.protocol.fit}"]
+        return (
+            f"Dataset({self.name!r}: {', '.join([sizes, 'no times' if self.times is None else 'with times', *rest])})"
+        )
 
     def train(self) -> Split:
-        "All but the last two items of each user"
-        return self._split("train", 2)
+        "What comes before the validation part, or with the fit `train+valid` before the test part; a row per user"
+        stop = self.protocol.cut(self, "valid" if self.protocol.fit == "train" else "test")
+        return Split(self, "train", self.offsets[:-1], stop, None)
+
+    def _held_out(self, part: str) -> Split:
+        if not len(split := self.protocol.rows(self, part)):
+            what = f"protocol '{self.protocol.name}' leaves no rows in the {part} part"
+            raise InputError(f"dataset '{self.name}': {what}; use another protocol or more data")
+        return split
 
     def valid(self) -> Split:
-        "The last but one item as target, all before it as history"
-        return self._split("valid", 2)
+        "Validation histories and targets, to choose constants by with the fit `train`; raises `InputError` without any"
+        return self._held_out("valid")
 
     def test(self) -> Split:
-        "The last item as target, all before it as history, the validation item too"
-        return self._split("test", 1)
+        "Test histories, in which the validation items stand too, and targets; raises `InputError` without any"
+        return self._held_out("test")
 
     def popularity(
         self,
     ) -> Tensor:  # (N,) how often each item occurs in the training part
-        "Training counts; the two held-out items of each user do not count"
-        kept = torch.ones(len(self.flat), dtype=torch.bool)
-        kept[self.offsets[1:] - 1] = kept[self.offsets[1:] - 2] = False
-        return torch.bincount(self.flat[kept], minlength=self.n_items)
+        "Training counts; what is held out does not count"
+        stop = self.train().stop.repeat_interleave(self.lengths)
+        return torch.bincount(self.flat[torch.arange(len(self.flat)) < stop], minlength=self.n_items)
 
     def rows(
         self,

@@ -21,10 +21,12 @@ from .data import Split
 from .models import Recommender
 
 # %% auto #0
-__all__ = ['MODELS', 'standing', 'mid_ranks', 'ranks', 'save_ranks', 'load_ranks', 'gains', 'metrics', 'all_metrics', 'evaluate',
-           'standard_error', 'paired_bootstrap', 'traits', 'traits_path', 'by', 'record', 'save_record', 'load_records',
-           'ranks_path', 'record_ranks', 'alone', 'save_traits', 'record_traits', 'select', 'compare', 'misfits',
-           'leaning', 'run_faults', 'efficiency_faults', 'check_records', 'table', 'markdown']
+__all__ = ['MODELS', 'standing', 'mid_ranks', 'without', 'ranks', 'save_ranks', 'load_ranks', 'gains', 'per_user', 'metrics',
+           'all_metrics', 'evaluate', 'standard_error', 'paired_bootstrap', 'traits', 'traits_path', 'protocol_words',
+           'by', 'record', 'save_record', 'load_records', 'ranks_path', 'record_ranks', 'alone', 'save_traits',
+           'record_traits', 'record_users', 'select', 'compare', 'misfits', 'leaning', 'run_faults',
+           'efficiency_faults', 'check_records', 'table', 'markdown', 'top_lists', 'tail_items', 'beyond_accuracy',
+           'overlap']
 
 # %% ../nbs/31_evaluation.ipynb #fc9e0ef8
 def standing(
@@ -61,6 +63,16 @@ def mid_ranks(
     return (better + (equal - 1) / 2).float(), masked.float()
 
 # %% ../nbs/31_evaluation.ipynb #1b8b4e06
+def without(
+    scores: Tensor,  # (B, N)
+    answers: Tensor,  # (B, A) item rows, padded with -1
+    target: Tensor,  # (B,) item rows
+) -> Tensor:  # (B, N)
+    "The scores, in which right answers other than the target are last"
+    row, column = ((answers >= 0) & (answers != target[:, None])).nonzero(as_tuple=True)
+    return scores.index_put((row, answers[row, column]), scores.new_tensor(-torch.inf))
+
+
 @torch.no_grad()
 def ranks(
     model: Recommender,
@@ -69,8 +81,8 @@ def ranks(
     memory: float = 1.0,  # GB for the scores of a batch and what is computed on the way
     max_len: int | None = None,  # Items of the history that the model sees; by default its own `max_len`, 20
     progress: bool = True,  # Show a bar
-) -> dict[str, Tensor]:  # `unmasked` and `masked`: (U,) float32 ranks from 0
-    "The rank of each user's target, with and without the items of the history"
+) -> dict[str, Tensor]:  # `unmasked` and `masked`: (R,) float32 ranks from 0
+    "The rank of each row's target, with and without the items of the history; other right answers do not count"
     if split.target is None:
         raise InputError(f"{split}: this part has no targets; evaluate on valid() or test()")
     if isinstance(model, nn.Module):
@@ -80,6 +92,8 @@ def ranks(
         times = split.times(rows, max_len or model.max_len) if model.uses_times else None
         scores = model.scores(split.histories(rows, max_len or model.max_len), times)
         history, target = split.full(rows).to(scores.device), split.target[rows].to(scores.device)
+        if (answers := split.answers(rows)) is not None:
+            scores = without(scores, answers.to(scores.device), target)
         out[:, rows] = torch.stack(mid_ranks(scores, target, history)).cpu()
     return {"unmasked": out[0], "masked": out[1]}
 
@@ -104,53 +118,68 @@ def load_ranks(
 
 # %% ../nbs/31_evaluation.ipynb #920d5dec
 def gains(
-    ranks: Tensor,  # (U,) ranks from 0
+    ranks: Tensor,  # (R,) ranks from 0, or (S, R), a row a seed
     metric: str,  # `recall@10`, `ndcg@5`, `mrr`, …
-) -> Tensor:  # (U,) float64
-    "What each user adds to a metric; raises `InputError` for an unknown one"
+    user: Tensor | None = None,  # (R,) user number of each rank; none where each user has one
+) -> Tensor:  # (U,) or (S, U), float64
+    "What each user adds to a metric, the mean over the user's targets; raises `InputError` for an unknown metric"
     name, _, k = metric.partition("@")
     r = ranks.double()
     if metric == "mrr":
-        return 1 / (r + 1)
+        return per_user(1 / (r + 1), user)
     if name not in ("recall", "ndcg") or not k.isdigit() or int(k) < 1:
         raise InputError(f"metric '{metric}' is not known; use recall@k, ndcg@k or mrr")
     hit = (r < int(k)).double()
-    return hit if name == "recall" else hit / torch.log2(r + 2)
+    return per_user(hit if name == "recall" else hit / torch.log2(r + 2), user)
+
+
+def per_user(
+    values: Tensor,  # (R,) or (S, R)
+    user: Tensor | None,  # (R,) user number of each value; none where each user has one
+) -> Tensor:  # (U,) or (S, U), users in ascending order of their number
+    "The mean over the values of each user"
+    if user is None:
+        return values
+    number, count = user.unique(return_inverse=True, return_counts=True)[1:]
+    return values.new_zeros(*values.shape[:-1], len(count)).index_add_(-1, number, values) / count
 
 
 def metrics(
-    ranks: Tensor,  # (U,) ranks from 0
+    ranks: Tensor,  # (R,) ranks from 0
     ks: Sequence[int] = (1, 5, 10, 20),  # Lengths of the list
+    user: Tensor | None = None,  # (R,) user number of each rank; none where each user has one
 ) -> dict[str, float]:  # `recall@k`, `ndcg@k` for each k, and `mrr`
     "Means over the users"
     names = [f"{name}@{k}" for k in ks for name in ("recall", "ndcg")]
-    return {name: float(gains(ranks, name).mean()) for name in [*names, "mrr"]}
+    return {name: float(gains(ranks, name, user).mean()) for name in [*names, "mrr"]}
 
 # %% ../nbs/31_evaluation.ipynb #5b965b60
 def all_metrics(
     ranks: Mapping[str, Tensor],  # What `ranks` or `load_ranks` gave
-    order: str = "file",  # How items of equal time are ordered: `file` or `shuffled`
+    order: str = "file",  # How items of equal time are ordered, `file` or `shuffled`, or another protocol
+    user: Tensor | None = None,  # (R,) user number of each rank; none where each user has one
 ) -> dict[str, dict[str, float]]:  # `file/unmasked` and `file/masked`: metrics
     "The metrics of each mask, under the name of the protocol"
-    return {f"{order}/{mask}": metrics(r) for mask, r in ranks.items()}
+    return {f"{order}/{mask}": metrics(r, user=user) for mask, r in ranks.items()}
 
 
 def evaluate(
     model: Recommender,
     split: Split,  # The validation or test part
-    order: str = "file",  # How items of equal time are ordered, for the name of the result
+    order: str = "file",  # How items of equal time are ordered, or another protocol, for the name of the result
     **kw: Any,  # `batch`, `memory`, `max_len`, `progress` of `ranks`
 ) -> dict[str, dict[str, float]]:  # `file/unmasked` and `file/masked`: metrics
     "Metrics of a model, unmasked and masked"
-    return all_metrics(ranks(model, split, **kw), order)
+    return all_metrics(ranks(model, split, **kw), order, split.user)
 
 # %% ../nbs/31_evaluation.ipynb #d4b798a9
 def standard_error(
     ranks: Tensor,  # (U,) ranks from 0, or (S, U), a row a seed
     metric: str = "recall@10",
+    user: Tensor | None = None,  # User number of each rank; none where each user has one
 ) -> float:  # Of the mean over users; with seeds, of the mean over them too
     "Standard deviation over the users, divided by the root of their number; NaN below two users"
-    gain = gains(ranks, metric)
+    gain = gains(ranks, metric, user)
     gain = gain if gain.ndim == 1 else gain.mean(0)
     return float(gain.std() / len(gain) ** 0.5) if len(gain) > 1 else float("nan")
 
@@ -161,12 +190,13 @@ def paired_bootstrap(
     metric: str = "recall@10",
     n: int = 2000,  # Draws
     seed: int = 0,
+    user: Tensor | None = None,  # User number of each rank; none where each user has one
 ) -> tuple[float, float, float]:  # Difference a - b, and its 95 % interval
     "How much better a is than b, with a paired bootstrap interval; raises `InputError` for unlike users"
-    users = ranks_a.shape[-1]
-    if users != ranks_b.shape[-1]:
-        raise InputError(f"{users} and {ranks_b.shape[-1]} ranks: a paired comparison needs the same users")
-    a, b = (gains(r, metric).reshape(-1, users).mean(0) for r in (ranks_a, ranks_b))
+    if (rows := ranks_a.shape[-1]) != ranks_b.shape[-1]:
+        raise InputError(f"{rows} and {ranks_b.shape[-1]} ranks: a paired comparison needs the same users")
+    a, b = (gains(r.reshape(-1, rows), metric, user).mean(0) for r in (ranks_a, ranks_b))
+    users = len(a)
     value, count = np.unique((a - b).numpy(), return_counts=True)
     draw = np.random.Generator(np.random.PCG64(seed))
     parts = torch.arange(n).split(max(1, 10**6 // len(value)))
@@ -177,14 +207,14 @@ def paired_bootstrap(
 # %% ../nbs/31_evaluation.ipynb #2da89520
 def traits(
     split: Split,  # The validation or test part
-) -> dict[str, Tensor]:  # (U,) `popularity`, `length` and, if there are times, `same_time`
+) -> dict[str, Tensor]:  # (R,) `popularity`, `length`, if there are times `same_time`, and if rows are not users `user`
     "What to split users by: training counts of the target, items in the history, target at the time of the item before"
     if split.target is None:
         raise InputError(f"{split}: this part has no targets; use valid() or test()")
     out = {"popularity": split.dataset.popularity()[split.target], "length": split.lengths}
     if (times := split.dataset.times) is not None:
         out["same_time"] = times[split.stop] == times[split.stop - 1]
-    return out
+    return out if split.user is None else out | {"user": split.user}
 
 # %% ../nbs/31_evaluation.ipynb #828413f2
 def traits_path(
@@ -192,8 +222,17 @@ def traits_path(
     folder: str | Path = "nbs/results",
 ) -> Path:  # `folder/dataset/users.traits.safetensors`, or `users-ties0.traits.safetensors`
     "Where the traits of the users that a record is of stand"
-    ties = record["config"].get("setup", {}).get("ties")
-    return Path(folder) / record["dataset"] / f"users{'' if ties is None else f'-ties{ties}'}.traits.safetensors"
+    name = "-".join(["users", *protocol_words(record["config"].get("setup", {}))])
+    return Path(folder) / record["dataset"] / f"{name}.traits.safetensors"
+
+
+def protocol_words(
+    setup: Mapping[str, Any],  # With `ties`, `protocol` and `fit`, or without what has its default
+) -> list[str]:  # Such as `ties0`, or `temporal` and `train+valid`; none for leave-one-out in the order of the file
+    "What a name tells of the protocol: all that is not the default"
+    ties, protocol, fit = setup.get("ties"), setup.get("protocol"), setup.get("fit")
+    words = [None if ties is None else f"ties{ties}", None if protocol == "leave-one-out" else protocol]
+    return [word for word in [*words, None if fit == "train" else fit] if word]
 
 
 def by(
@@ -201,14 +240,16 @@ def by(
     values: Tensor,  # (U,) what to split by
     edges: Sequence[float],  # Ascending whole numbers; a bucket holds edge <= value < next edge, the last one all above
     metric: str = "recall@10",
+    user: Tensor | None = None,  # (R,) user number of each rank; none where each user has one
 ) -> pd.DataFrame:  # By bucket, such as `5–9`: `users`, `value`, and `error`, half the width of the 95 % interval
     "A metric of the users of each bucket"
     place = torch.bucketize(values.double(), torch.tensor(edges, dtype=torch.float64), right=True)
     names = [f"{a}" if b == a + 1 else f"{a}–{b - 1}" for a, b in pairwise(edges)] + [f"{edges[-1]}+"]
     rows = {}
     for i, name in enumerate(names, 1):
-        r = ranks[..., place == i]
-        rows[name] = r.shape[-1], float(gains(r, metric).mean()), 1.96 * standard_error(r, metric)
+        r, own = ranks[..., place == i], None if user is None else user[place == i]
+        gain = gains(r, metric, own)
+        rows[name] = gain.shape[-1], float(gain.mean()), 1.96 * standard_error(r, metric, own)
     return pd.DataFrame.from_dict(rows, "index", columns=["users", "value", "error"])
 
 # %% ../nbs/31_evaluation.ipynb #46195e18
@@ -289,10 +330,10 @@ def record_ranks(
     mask: str = "masked",  # or `unmasked`
 ) -> Tensor:  # (U,) float32 ranks from 0
     "The stored ranks of a record; raises `InputError` if they are missing, damaged or of another run"
-    path = ranks_path(record, folder)
+    path, user = ranks_path(record, folder), record_users(record, folder)
     r = load_ranks(path)[record.get("beside", "") + mask]
     said = [m["mrr"] for p, m in record["metrics"].items() if p.endswith(f"/{mask}")]
-    if not any(abs(mrr - metrics(r)["mrr"]) < 1e-6 for mrr in said):
+    if not any(abs(mrr - metrics(r, user=user)["mrr"]) < 1e-6 for mrr in said):
         raise InputError(f"{path}: not the ranks that the record's metrics come from; run the experiment again")
     return r
 
@@ -310,7 +351,7 @@ def save_traits(
     record: Mapping[str, Any],  # Of a run on it
     folder: str | Path = "nbs/results",
 ) -> None:
-    "Store what to split users by; the same for all runs of a dataset and tie order"
+    "Store what to split users by; the same for all runs of a dataset, tie order and protocol"
     found = {name: v.short() if v.max() < 2**15 else v for name, v in traits(split).items()}
     save_tensors(found, traits_path(record, folder))
 
@@ -321,6 +362,15 @@ def record_traits(
 ) -> dict[str, Tensor]:  # (U,) by name, see `traits`
     "The stored traits of the users that a record is of; raises `InputError` if they are missing or damaged"
     return load_tensors(traits_path(record, folder))[0]
+
+
+def record_users(
+    record: Mapping[str, Any],
+    folder: str | Path = "nbs/results",
+) -> Tensor | None:  # (R,) user number of each rank; none where the ranks are the users'
+    "Whose the ranks of a record are"
+    protocol = record["config"].get("setup", {}).get("protocol", "leave-one-out")
+    return None if protocol == "leave-one-out" else record_traits(record, folder)["user"].long()
 
 # %% ../nbs/31_evaluation.ipynb #7007ac9d
 def select(
@@ -338,18 +388,23 @@ def compare(
     metric: str = "recall@10",
     mask: str = "masked",  # or `unmasked`
     n: int = 2000,  # Draws
-    users: Tensor | None = None,  # (U,) these only, where not 0; such as a trait
+    users: Tensor | None = None,  # (R,) these only, where not 0; such as a trait
 ) -> tuple[float, float, float]:  # Difference a - b of the means over the seeds, and its 95 % interval
-    "Paired bootstrap over the users; raises `InputError` unless both were run in the same tie orders"
+    "Paired bootstrap over the users; raises `InputError` unless both were run in the same tie orders and protocol"
     orders = [{r["config"].get("setup", {}).get("ties") for r in runs} for runs in (a, b)]
     if not a or orders[0] != orders[1]:
         raise InputError(f"tie orders {orders[0]} and {orders[1]}: a paired comparison needs runs in the same ones")
+    protocols = sorted({r["config"].get("setup", {}).get("protocol", "leave-one-out") for r in [*a, *b]})
+    if len(protocols) > 1:
+        raise InputError(f"protocols {' and '.join(protocols)}: a paired comparison needs runs under the same one")
+    user = record_users(a[0], folder)
     first, second = (torch.stack([record_ranks(r, folder, mask) for r in runs]) for runs in (a, b))
     if users is not None:
         if not len(users) == first.shape[1] == second.shape[1]:
             raise InputError(f"{len(users)} users to choose from, ranks of {first.shape[1]} and {second.shape[1]}")
         first, second = first[:, users.bool()], second[:, users.bool()]
-    return paired_bootstrap(first, second, metric, n)
+        user = None if user is None else user[users.bool()]
+    return paired_bootstrap(first, second, metric, n, user=user)
 
 # %% ../nbs/31_evaluation.ipynb #fc9a4391
 def misfits(
@@ -380,10 +435,11 @@ def run_faults(
     out = [] if record["config"].get("data") else ["no fingerprint of the data"]
     try:
         ranks, lengths = load_ranks(ranks_path(record, folder)), record_traits(record, folder)["length"]
+        user = record_users(record, folder)
     except InputError as e:
         return [*out, str(e)]
     told = [(ranks[p.split("/")[1]], name, m) for p, d in record["metrics"].items() for name, m in d.items()]
-    if any(abs(float(gains(r, name).mean()) - m) > 1e-9 for r, name, m in told):
+    if any(abs(float(gains(r, name, user).mean()) - m) > 1e-9 for r, name, m in told):
         out.append("metrics that its ranks do not give")
     return out + ["ranks of other users"] * (misfits(ranks, lengths) > 0)
 
@@ -435,3 +491,48 @@ def markdown(
     cells = frame.map(lambda v: f"{v:.{digits}f}" if isinstance(v, float) else str(v))
     rows = [map(str, frame.columns), ["---"] * len(frame.columns), *cells.to_numpy().tolist()]
     return "\n".join("| " + " | ".join(row) + " |" for row in rows)
+
+# %% ../nbs/31_evaluation.ipynb #14cf254a
+@torch.no_grad()
+def top_lists(
+    model: Recommender,
+    split: Split,  # The validation or test part
+    k: int = 10,  # Items per list
+    batch: int = 256,  # Users at once
+) -> Tensor:  # (U, k) item rows, best first, on the CPU
+    "The first items that each user is shown, the history left out"
+    number = torch.arange(len(split)) if split.user is None else split.user
+    first = (number.diff(prepend=number.new_full((1,), -1)) != 0).nonzero()[:, 0]
+    lists = []
+    for rows in first.split(batch):
+        times = split.times(rows, model.max_len) if model.uses_times else None
+        lists.append(model.topk(split.histories(rows, model.max_len), k, split.full(rows), times)[1].cpu())
+    return torch.cat(lists)
+
+# %% ../nbs/31_evaluation.ipynb #b60d90c7
+def tail_items(
+    popularity: Tensor,  # (N,) training counts
+    head: float = 0.8,  # Share of the interactions that the head holds
+) -> Tensor:  # (N,) bool
+    "The items outside the smallest set that holds this share of the interactions"
+    count, order = popularity.double().sort(descending=True, stable=True)
+    before = count.cumsum(0) - count
+    return torch.empty_like(order, dtype=torch.bool).scatter_(0, order, before >= head * count.sum())
+
+
+def beyond_accuracy(
+    lists: Tensor,  # (U, k) item rows, what `top_lists` gave
+    popularity: Tensor,  # (N,) training counts
+) -> dict[str, float]:  # `coverage`, `tail` and `novelty`
+    "What the lists show of the catalogue"
+    share = popularity.clamp(min=1).double() / popularity.sum()
+    coverage, tail = len(lists.unique()) / len(popularity), tail_items(popularity)[lists].double().mean()
+    return {"coverage": coverage, "tail": float(tail), "novelty": float(-share[lists].log2().mean())}
+
+
+def overlap(
+    a: Tensor,  # (U, k) item rows
+    b: Tensor,  # (U, k) item rows, for the same users
+) -> float:  # From 0 to 1
+    "The share of a list that also stands in the other model's list, mean over the users"
+    return float((a[:, :, None] == b[:, None, :]).any(2).double().mean())

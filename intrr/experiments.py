@@ -38,6 +38,7 @@ from .data import Dataset
 from intrr.evaluation import (
     all_metrics,
     evaluate,
+    protocol_words,
     ranks,
     ranks_path,
     record,
@@ -48,6 +49,7 @@ from intrr.evaluation import (
 from .features import TextFeatures
 from .models import MODELS, IntRR, Recipe, Recommender, SequenceModel, build_model
 from .pooling import Pooled, pool
+from .protocols import check_protocol, under
 from .quantizers import QUANTIZERS, Quantizer
 from .sids import SemanticIDs, health
 from .synthetic import open_dataset
@@ -77,6 +79,8 @@ class Setup:
     size: int | None = None  # Codewords a level; if not told 128, below 5,000 items 32, or as many as items
     seed: int = 0  # Of the quantizer
     quantizer_recipe: str = "recommended"  # A name in `QUANTIZER_RECIPES`
+    protocol: str = "leave-one-out"  # A name in `PROTOCOLS`; `shuffled` is leave-one-out with `ties`, default 0
+    fit: str = "train"  # A name in `FITS`
 
     def __post_init__(self):
         if self.quantizer not in QUANTIZERS:
@@ -84,14 +88,25 @@ class Setup:
         if self.quantizer_recipe not in QUANTIZER_RECIPES:
             known = ", ".join(QUANTIZER_RECIPES)
             raise InputError(f"no quantizer recipe '{self.quantizer_recipe}'; known: {known}")
+        check_protocol(self.protocol, self.fit)
+        if self.protocol == "shuffled":
+            object.__setattr__(self, "ties", self.ties or 0)
+            object.__setattr__(self, "protocol", "leave-one-out")
         for name, least in {"levels": 1, "size": 1, "ties": 0, "seed": 0}.items():
             if (value := getattr(self, name)) is not None and value < least:
                 raise InputError(f"{name} is {value}; it must be at least {least}")
 
     def open(self) -> Dataset:
-        "The data, with ties in the order asked for"
+        "The data under the protocol, with ties in the order asked for"
         data = open_dataset(self.data)
-        return data if self.ties is None else data.shuffle_ties(self.ties)
+        return under(data if self.ties is None else data.shuffle_ties(self.ties), self.protocol, self.fit)
+
+    @property
+    def order(self) -> str:
+        "What a record calls the protocol: `file`, `shuffled`, or its name, and the fit where it is not `train`"
+        file = "file" if self.ties is None else "shuffled"
+        name = file if self.protocol == "leave-one-out" else self.protocol
+        return name if self.fit == "train" else f"{name}-{self.fit}"
 
     def embed(self, dataset: Dataset, device: str | torch.device = "cpu", progress: bool = True) -> Tensor:
         "Embeddings of the items' text, `(N, dim)`, from the cache if they were made before"
@@ -153,11 +168,10 @@ class Experiment:
 
     @property
     def name(self) -> str:
-        "Readable, and the file name of the record; a size that is not the recommended one and shuffled ties are told"
+        "Readable, and the file name of the record; a size that is not the recommended one and the protocol are told"
         size = self.size if self.recipe and self.size != "recommended" else None
-        ties = None if self.setup.ties is None else f"ties{self.setup.ties}"
-        parts = (self.system, self.quantizer, self.backbone, size, self.variant, str(self.seed), ties)
-        return "-".join(filter(None, parts))
+        parts = (self.system, self.quantizer, self.backbone, size, self.variant, str(self.seed))
+        return "-".join([*filter(None, parts), *protocol_words(vars(self.setup))])
 
     @property
     def values(self) -> dict[str, Any]:
@@ -508,8 +522,11 @@ def evaluate_experiment(
         beside["alone"] = model.network
     for name, other in beside.items():
         found |= {f"{name}-{mask}": r for mask, r in ranks(other, dataset.test(), progress=progress).items()}
-    order, meta = "file" if e.setup.ties is None else "shuffled", {**meta, "chosen": getattr(model, "chosen", None)}
-    return make_record(e, all_metrics(found, order), clock["seconds"], meta, pick_device(device)), found
+    told, meta = (
+        all_metrics(found, e.setup.order, dataset.test().user),
+        {**meta, "chosen": getattr(model, "chosen", None)},
+    )
+    return make_record(e, told, clock["seconds"], meta, pick_device(device)), found
 
 # %% ../nbs/32_experiments.ipynb #45563a06
 def evaluate_baseline(
@@ -517,23 +534,25 @@ def evaluate_baseline(
     data: str = "synthetic",  # Dataset folder, or `synthetic`
     ties: int = 0,  # Seed of the shuffled order
     progress: bool = True,
+    protocol: str | None = None,  # A name in `PROTOCOLS`; default: leave-one-out in both tie orders
+    fit: str = "train",  # A name in `FITS`
 ) -> dict[str, Any]:  # The record
-    "Fit and evaluate a baseline in the order of the file and, if there are times, with ties shuffled"
+    "Fit and evaluate a baseline under a protocol, or in the order of the file and, if there are times, ties shuffled"
     if model not in BASELINES:
         known = ", ".join(BASELINES)
         raise InputError(
             f"'{model}' is not a model that needs no training ({known}); give the run folder of a trained one"
         )
-    dataset, result, chosen = open_dataset(data), {}, {}
+    setups, result, chosen = [Setup(data, protocol=protocol or "leave-one-out", fit=fit)], {}, {}
+    if protocol is None and open_dataset(data).times is not None:
+        setups.append(Setup(data, ties, fit=fit))
     with stopwatch() as clock:
-        orders = {"file": dataset}
-        if dataset.times is not None:
-            orders["shuffled"] = dataset.shuffle_ties(ties)
-        for order, d in orders.items():
+        for setup in setups:
+            d = setup.open()
             net = fit_baseline(model, d)
-            result |= evaluate(net, d.test(), order, progress=progress)
-            chosen |= {order: net.chosen} if isinstance(net, Tunable) else {}
-    return make_record(Experiment(Setup(data), model), result, clock["seconds"], {"chosen": chosen})
+            result |= evaluate(net, d.test(), setup.order, progress=progress)
+            chosen |= {setup.order: net.chosen} if isinstance(net, Tunable) else {}
+    return make_record(Experiment(setups[0], model), result, clock["seconds"], {"chosen": chosen})
 
 # %% ../nbs/32_experiments.ipynb #4ac4dbee
 def kept_record(
@@ -592,13 +611,13 @@ def stage_one(
     work: str | Path,
     device: str = "auto",
     progress: bool = True,
-) -> Run:  # With the data in the tie order of the setup
-    "The Semantic IDs of a setup, made once for all tie orders; another process that makes them is waited for"
-    base = replace(setup, ties=None)
+) -> Run:  # With the data under the protocol of the setup
+    "The Semantic IDs of a setup, made once for all orders and protocols; another process that makes them is waited for"
+    base = replace(setup, ties=None, protocol="leave-one-out", fit="train")
     folder = Path(work) / Path(setup.data).resolve().name / f"{setup.quantizer}-{fingerprint(base)}"
     with claim(folder.with_suffix(".lock"), wait=True):
         run = Run.create(folder, base, device, progress)
-    return run if setup.ties is None else replace(run, setup=setup, dataset=setup.open())
+    return run if setup == base else replace(run, setup=setup, dataset=setup.open())
 
 # %% ../nbs/32_experiments.ipynb #1ab3c9b6
 def known_prior(
@@ -607,7 +626,7 @@ def known_prior(
     results: str | Path = "nbs/results",
 ) -> TextTransitions | None:  # Fitted; none if there is no record of it
     "The transitions with the constants that its own record of the same data chose"
-    alone = Experiment(Setup(e.setup.data, ties=e.setup.ties), "transitions")
+    alone = Experiment(Setup(e.setup.data, e.setup.ties, protocol=e.setup.protocol, fit=e.setup.fit), "transitions")
     if not (found := kept_record(alone, results)):
         return None
     prior = TextTransitions(**found["config"]["chosen"]["constants"]).fit(dataset)
@@ -733,12 +752,16 @@ def matrix(
     seeds: Sequence[int] = (0,),
     ties: Sequence[int] = (),  # Seeds of shuffled tie orders; none: the order of the file
     only: Sequence[str] = (),  # Keep the experiments whose name holds one of these
+    protocol: str = "leave-one-out",  # A name in `PROTOCOLS`
+    fit: str = "train",  # A name in `FITS`
 ) -> list[Experiment]:
     "The experiments of a matrix; raises `InputError` for an unknown name, or if none is left"
     if name not in MATRICES:
         raise InputError(f"no matrix '{name}'; known: {', '.join(MATRICES)}")
     found = [
-        replace(e, setup=replace(e.setup, ties=t)) for t in ties or [None] for e in MATRICES[name](data, size, seeds)
+        replace(e, setup=replace(e.setup, ties=t, protocol=protocol, fit=fit))
+        for t in ties or [None]
+        for e in MATRICES[name](data, size, seeds)
     ]
     kept = [e for e in found if not only or any(part in e.name for part in only)]
     if not kept:

@@ -701,9 +701,10 @@ def _clear(explorer: Explorer, state: State, at: str) -> State:
 def _user(explorer: Explorer, state: State, at: str) -> State:
     "Take the history of a user, by number from 0"
     n = int(at or 0)
-    if not 0 <= n < explorer.run.dataset.n_users:
-        raise InputError(f"no user {n}; users go from 0 to {explorer.run.dataset.n_users - 1}")
-    rows = explorer.run.dataset.test().full(torch.tensor([n]))[0].tolist()
+    test = explorer.run.dataset.test()
+    if not 0 <= n < len(test):
+        raise InputError(f"no user {n}; users go from 0 to {len(test) - 1}")
+    rows = test.full(torch.tensor([n]))[0].tolist()
     return replace(state, history=tuple(rows), before=(), user=n, view="user")
 
 

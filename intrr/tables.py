@@ -20,13 +20,15 @@ from intrr.evaluation import (
     compare,
     gains,
     load_records,
+    protocol_words,
     record_ranks,
     record_traits,
+    record_users,
     select,
     standard_error,
     table,
 )
-from .experiments import ABLATIONS
+from .experiments import ABLATIONS, Setup
 
 # %% auto #0
 __all__ = ['LABELS', 'published', 'matrix_records', 'twins', 'pairs', 'paper_table', 'by_system', 'systems', 'in_same_orders',
@@ -49,10 +51,14 @@ def matrix_records(
     folder: str | Path = "nbs/results",
     ties: bool = False,  # Those with shuffled ties, not those in the order of the file
     parts: bool = False,  # Also the systems whose score has more than the model's own part, and a pooled network alone
+    protocol: str = "leave-one-out",  # A name in `PROTOCOLS`
+    fit: str = "train",  # A name in `FITS`
 ) -> list[Mapping[str, Any]]:
     "The records of one dataset and size, and those of what needs no training"
     found = [r for r in select(load_records(folder), dataset=dataset) if r["model"] in BASELINES or r["size"] == size]
-    found = [r for r in found if (r["config"]["setup"]["ties"] is not None) == ties]
+    setups = [Setup(**r["config"]["setup"]) for r in found]
+    same = [(s.ties is not None) == ties and (s.protocol, s.fit) == (protocol, fit) for s in setups]
+    found = [r for r, s in zip(found, same, strict=True) if s]
     if not parts:
         return [r for r in found if not r.get("parts")]
     return [*found, *(alone(r) for r in found if "+prior" in (r.get("parts") or ""))]
@@ -147,8 +153,9 @@ def systems(
     rows = {}
     for name, runs in by_system(records).items():
         found = torch.stack([record_ranks(r, folder, mask) for r in runs])
-        value = float(gains(found, metric).mean())
-        rows[name] = runs[0]["model"], len(runs), value, 1.96 * standard_error(found, metric)
+        user = record_users(runs[0], folder)
+        value = float(gains(found, metric, user).mean())
+        rows[name] = runs[0]["model"], len(runs), value, 1.96 * standard_error(found, metric, user)
     return pd.DataFrame.from_dict(rows, "index", columns=["model", "runs", "value", "error"]).sort_values(
         "value", ascending=False
     )
@@ -198,7 +205,7 @@ def buckets(
         raise InputError(f"no records to split by {trait}; run the matrix first")
     for system, runs in by_system(records).items():
         found = torch.stack([record_ranks(r, folder, mask) for r in runs])
-        split = by(found, record_traits(runs[0], folder)[trait], edges, metric)
+        split = by(found, record_traits(runs[0], folder)[trait], edges, metric, record_users(runs[0], folder))
         frames[system] = split.assign(model=runs[0]["model"])
     return pd.concat(frames, names=["system", trait])
 
@@ -213,8 +220,11 @@ def ablation_table(
     "Each change of the recipe against no change, with paired 95 % intervals; what has not been run is left out"
     own = {"dataset": dataset, "size": size, "model": "intrr", "quantizer": "rkmeans"}
     base = select(load_records(folder), **own, backbone="transformer")
-    base = [r for r in base if r["config"]["setup"]["ties"] is None and not r.get("parts")]
-    changed, rows = select(load_records(folder, "ablation"), **own), {}
+    base, changed = (
+        [r for r in runs if not protocol_words(r["config"]["setup"]) and not r.get("parts")]
+        for runs in (base, select(load_records(folder, "ablation"), **own))
+    )
+    rows: dict[tuple[str, str], tuple[Any, ...]] = {}
     for question, group in ABLATIONS.items():
         for variant in group:
             runs, unchanged = twins(select(changed, variant=variant), base)

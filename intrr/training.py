@@ -379,25 +379,27 @@ def validation_recall(
     "Recall@k over the users of `split`; raises `InputError` for a part without targets, and for scores that are NaN"
     if split.target is None:
         raise InputError(f"{split}: this part has no targets; use valid() or test()")
-    chosen = torch.randperm(len(split), generator=torch.Generator().manual_seed(0))[:sample]
+    chosen = split.some(sample)
     users = chosen if processes is None else processes.share(chosen)
     device = model.device if isinstance(model, SequenceModel) else "cpu"
+    weight = split.take(chosen).weights()
+    total, share = float(weight.sum()), (weight if processes is None else processes.share(weight)).to(device)
     width = split.lengths[users].clamp(max=model.max_len)
     x, y = split.histories(users, model.max_len).to(device), split.target[users].to(device)
     times = split.times(users, model.max_len) if model.uses_times else None
     times = None if times is None else times.to(device)
-    hits, sane = torch.zeros((), dtype=torch.long, device=device), torch.ones((), dtype=torch.bool, device=device)
+    hits, sane = torch.zeros((), device=device), torch.ones((), dtype=torch.bool, device=device)
     batch = batch or max(1, min(512, 2**27 // model.n_items))
     for start in range(0, len(users), batch):
         at = slice(start, start + batch)
         cut = at, slice(int(width[at].max()))
         s = model.scores(x[cut], None if times is None else times[cut])
         mine = s.gather(1, y[at, None])
-        hits += ((s > mine).sum(1) + ((s == mine).sum(1) - 1) / 2 < k).sum()
+        hits += (((s > mine).sum(1) + ((s == mine).sum(1) - 1) / 2 < k) * share[at]).sum()
         sane &= ~s.amax(1).isnan().any()
     if not sane:
         raise InputError("validation: the model's scores are no longer numbers; use a smaller learning rate")
-    return int(hits if processes is None else processes.sum(hits)) / len(chosen)
+    return float(hits if processes is None else processes.sum(hits)) / total
 
 # %% ../nbs/30_training.ipynb #4c1e5720
 @dataclass
@@ -482,6 +484,9 @@ def make_stepper(
     "Training data on the model's device, an optimiser, the processes of the launcher; on a GPU steps are recorded"
     gpu, processes = model.device.type == "cuda", Processes(model.device)
     model.fixed = gpu and not isinstance(model, TIGER) if fixed is None else fixed
+    if dataset.protocol.fit != "train":
+        what = "its validation items would choose the epoch after training has seen them"
+        raise InputError(f"dataset '{dataset.name}', fit '{dataset.protocol.fit}': {what}; train with the fit 'train'")
     train, times = dataset.train(), None
     model.prepare(train)
     if not len(data := windows(train, model.max_len)):

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import reduce
 from itertools import pairwise
 from operator import add
@@ -278,5 +279,10 @@ def fit_baseline(
     "The baseline of this name; raises `InputError` if there is none"
     if name not in BASELINES:
         raise InputError(f"baseline '{name}' is not known; choose one of {', '.join(BASELINES)}")
-    model = BASELINES[name]().fit(dataset)
-    return tune(model, dataset) if isinstance(model, Tunable) else model
+    model = BASELINES[name]()
+    if not isinstance(model, Tunable):
+        return model.fit(dataset)
+    told = replace(dataset, protocol=replace(dataset.protocol, fit="train"))
+    model.fit(told)
+    model = tune(model, told)
+    return model if told.protocol == dataset.protocol else model.fit(dataset)
