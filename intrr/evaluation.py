@@ -23,10 +23,9 @@ from .models import Recommender
 # %% auto #0
 __all__ = ['MODELS', 'standing', 'mid_ranks', 'without', 'ranks', 'save_ranks', 'load_ranks', 'gains', 'per_user', 'metrics',
            'all_metrics', 'evaluate', 'standard_error', 'paired_bootstrap', 'traits', 'traits_path', 'protocol_words',
-           'by', 'record', 'save_record', 'load_records', 'ranks_path', 'record_ranks', 'alone', 'save_traits',
-           'record_traits', 'record_users', 'select', 'compare', 'misfits', 'leaning', 'run_faults',
-           'efficiency_faults', 'check_records', 'table', 'markdown', 'top_lists', 'tail_items', 'beyond_accuracy',
-           'overlap']
+           'by', 'record', 'save_record', 'load_records', 'ranks_path', 'record_ranks', 'save_traits', 'record_traits',
+           'record_users', 'alone', 'select', 'compare', 'misfits', 'leaning', 'run_faults', 'efficiency_faults',
+           'check_records', 'table', 'markdown', 'top_lists', 'tail_items', 'beyond_accuracy', 'overlap']
 
 # %% ../nbs/31_evaluation.ipynb #fc9e0ef8
 def standing(
@@ -337,14 +336,6 @@ def record_ranks(
         raise InputError(f"{path}: not the ranks that the record's metrics come from; run the experiment again")
     return r
 
-# %% ../nbs/31_evaluation.ipynb #5e07a1b2
-def alone(
-    record: Mapping[str, Any],  # Of a pooled network
-) -> dict[str, Any]:  # A record whose metrics and ranks are those of the network alone
-    "The network of a pooled model as a system of its own: its ranks stand beside those of the pooled one"
-    metrics = {p.replace("/alone-", "/"): m for p, m in record["metrics"].items() if "/alone-" in p}
-    return {**record, "parts": record["parts"].replace("+prior", ""), "beside": "alone-", "metrics": metrics}
-
 # %% ../nbs/31_evaluation.ipynb #fe484eb4
 def save_traits(
     split: Split,  # The test part
@@ -371,6 +362,14 @@ def record_users(
     "Whose the ranks of a record are"
     protocol = record["config"].get("setup", {}).get("protocol", "leave-one-out")
     return None if protocol == "leave-one-out" else record_traits(record, folder)["user"].long()
+
+# %% ../nbs/31_evaluation.ipynb #5e07a1b2
+def alone(
+    record: Mapping[str, Any],  # Of a pooled network
+) -> dict[str, Any]:  # A record whose metrics and ranks are those of the network alone
+    "The network of a pooled model as a system of its own: its ranks stand beside those of the pooled one"
+    metrics = {p.replace("/alone-", "/"): m for p, m in record["metrics"].items() if "/alone-" in p}
+    return {**record, "parts": record["parts"].replace("+prior", ""), "beside": "alone-", "metrics": metrics}
 
 # %% ../nbs/31_evaluation.ipynb #7007ac9d
 def select(
