@@ -37,9 +37,9 @@ from intrr.core import (
     keep_freed_memory,
     load_json,
     pick_device,
-    plain,
     save_json,
     seed_everything,
+    to_jsonable,
 )
 from .data import Dataset
 from .evaluation import load_records, select
@@ -462,7 +462,7 @@ def measure_training(
     sids = source.sids(bench.n_items)
     dataset, base = source.dataset(sids.n_items), resident()[0]
     net = bench_model(bench, source, sids, device).train()
-    net.recipe = replace(net.recipe, targets=2048)
+    net.recipe = replace(net.recipe, batch_targets=2048)
     found = measure_steps(make_stepper(net, dataset, bench.fixed), budget)
     if "resident" in found["memory"]:
         found["memory"]["resident"] -= base
@@ -721,7 +721,7 @@ def measure(
     weights = {} if bench.task == "ceiling" else {"trained": bench.size == "trained"}
     told = {"kind": "efficiency", "name": bench.name, "dataset": source.dataset_of(bench), **weights}
     took = {"took": time.perf_counter() - start, "environment": environment(device)}
-    return plain(told | asdict(bench) | found | took)
+    return to_jsonable(told | asdict(bench) | found | took)
 
 
 def measure_group(
@@ -771,7 +771,7 @@ def run_group(
     root = str(Path(str(sys.modules["intrr"].__file__)).parents[1])
     own = {"OMP_NUM_THREADS": str(threads), "PYTHONPATH": os.pathsep.join([root, os.environ.get("PYTHONPATH", "")])}
     call = "import sys; from intrr.efficiency import measure_group; measure_group(sys.argv[1])"
-    words = json.dumps(plain({**job, "rows": rows}))
+    words = json.dumps(to_jsonable({**job, "rows": rows}))
     with tempfile.TemporaryFile("w+") as errors:
         with subprocess.Popen(
             [sys.executable, "-c", call, words], stdout=subprocess.PIPE, stderr=errors, text=True, env=os.environ | own

@@ -19,7 +19,7 @@ from filelock import FileLock, Timeout
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from .transitions import BASELINES, TextTransitions, fit_baseline
+import intrr.rqvae  # noqa: F401  # residual VQ and RQ-VAE register themselves
 from .baselines import Tunable
 from intrr.core import (
     InputError,
@@ -28,11 +28,11 @@ from intrr.core import (
     load_json,
     load_tensors,
     pick_device,
-    plain,
     save_json,
     save_tensors,
     seed_everything,
     stopwatch,
+    to_jsonable,
 )
 from .data import Dataset
 from intrr.evaluation import (
@@ -47,14 +47,16 @@ from intrr.evaluation import (
     save_traits,
 )
 from .features import TextFeatures
+from .health import health_card
 from .models import MODELS, IntRR, Recipe, Recommender, SequenceModel, build_model
 from .pooling import Pooled, pool
-from .protocols import check_protocol, under
+from .protocols import check_protocol, shuffle_ties, with_protocol
 from .quantizers import QUANTIZERS, Quantizer
-from .sids import SemanticIDs, health
+from .sids import SemanticIDs
 from .synthetic import open_dataset
-from .text import DEFAULT_ENCODER, encode, tfidf
+from .text import DEFAULT_ENCODER, encode_texts, tfidf
 from .training import Progress, fit, load_weights, training_precision
+from .transitions import BASELINES, TextTransitions, fit_baseline
 
 # %% auto #0
 __all__ = ['QUANTIZER_RECIPES', 'SIZES', 'OWN_SIZES', 'PARTS', 'RECIPES', 'SMALL', 'ABLATIONS', 'MATRICES', 'Setup', 'Experiment',
@@ -99,7 +101,7 @@ class Setup:
     def open(self) -> Dataset:
         "The data under the protocol, with ties in the order asked for"
         data = open_dataset(self.data)
-        return under(data if self.ties is None else data.shuffle_ties(self.ties), self.protocol, self.fit)
+        return with_protocol(data if self.ties is None else shuffle_ties(data, self.ties), self.protocol, self.fit)
 
     @property
     def order(self) -> str:
@@ -110,7 +112,7 @@ class Setup:
 
     def embed(self, dataset: Dataset, device: str | torch.device = "cpu", progress: bool = True) -> Tensor:
         "Embeddings of the items' text, `(N, dim)`, from the cache if they were made before"
-        return encode(dataset.items["text"].tolist(), self.text_encoder, device=device, progress=progress)
+        return encode_texts(dataset.items["text"].tolist(), self.text_encoder, device=device, progress=progress)
 
     @property
     def text_encoder(self) -> str:
@@ -176,7 +178,7 @@ class Experiment:
     @property
     def values(self) -> dict[str, Any]:
         "All that the result depends on, by name"
-        parts = {"setup": plain(replace(self.setup, data=self.dataset)), "recipe": plain(self.recipe) or {}}
+        parts = {"setup": to_jsonable(replace(self.setup, data=self.dataset)), "recipe": to_jsonable(self.recipe) or {}}
         nested = {f"{part}.{k}": v for part, values in parts.items() for k, v in values.items()}
         return {"model": self.model, "seed": self.seed, **nested}
 
@@ -190,7 +192,7 @@ class Experiment:
         "The experiment that a record tells of; a field that is newer than the record has its default"
         config, recipe = record["config"], record["config"]["recipe"]
         labels: dict[str, Any] = {k: record.get(k) for k in ("seed", "size", "variant")}
-        return cls(Setup(**config["setup"]), record["model"], Recipe(**recipe) if recipe else None, **labels)
+        return cls(Setup(**config["setup"]), record["model"], Recipe.read(recipe) if recipe else None, **labels)
 
 # %% ../nbs/62_experiments.ipynb #9bf5bf3e
 SIZES: dict[str, dict[str, Any]] = {  # What each size changes in the recommended recipe of a model
@@ -206,7 +208,7 @@ SIZES: dict[str, dict[str, Any]] = {  # What each size changes in the recommende
     },
     "large": {"dim": 256, "hidden": 512, "layers": 4, "heads": 4, "validation_users": 4000},
     "published": {"validation_users": 4000},
-    "trial": {"dim": 16, "hidden": 16, "layers": 1, "epochs": 2, "targets": 1024, "learning_rate": 5e-3},
+    "trial": {"dim": 16, "hidden": 16, "layers": 1, "epochs": 2, "batch_targets": 1024, "learning_rate": 5e-3},
 }
 OWN_SIZES: dict[tuple[str, str], dict[str, Any]] = {  # What a size changes in one model beside
     ("laptop", "intrr"): {"normaliser": "children"},
@@ -300,7 +302,7 @@ def load_model(
     "A trained model; raises `InputError` if the file is damaged, no model's, or of another catalogue"
     weights, meta = load_tensors(path)
     try:
-        net = build_model(meta["model"], sids, Recipe(**meta["recipe"]), features)
+        net = build_model(meta["model"], sids, Recipe.read(meta["recipe"]), features)
     except (KeyError, TypeError) as e:
         raise InputError(f"{path}: not the weights of a model ({e}); train it again") from e
     load_weights(net, weights, path)
@@ -394,7 +396,7 @@ class Run:
 
     def health(self) -> Any:
         "The health card of the Semantic IDs, with the categories of this catalogue"
-        return health(self.sids, dataset=self.dataset)
+        return health_card(self.sids, dataset=self.dataset)
 
     def train(
         self,
@@ -448,7 +450,7 @@ class Run:
             raise InputError(f"{self.folder}: epoch {epoch} of '{model}' was not kept; kept: {kept}")
         if model not in MODELS or not path.exists():
             raise InputError(f"{self.folder}: no trained '{model}'; here are {', '.join([*self.trained, *BASELINES])}")
-        recipe = Recipe(**load_tensors(path)[1]["recipe"])
+        recipe = Recipe.read(load_tensors(path)[1]["recipe"])
         net, meta = load_model(path, self.sids, device, self.features(recipe, device))
         if recipe.prior and epoch is None:
             return Pooled.load(self.folder / f"{model}.pool.safetensors", net), meta
@@ -472,14 +474,14 @@ class Run:
     ) -> dict[str, Any]:  # The record, see `intrr.evaluation.record`
         "Score the test split once; the record is also written to `<model>.json`, the ranks beside it"
         net, meta = self.load(model, device)
-        e = Experiment(self.setup, model, Recipe(**meta["recipe"]) if meta else None, meta.get("seed", 0))
+        e = Experiment(self.setup, model, Recipe.read(meta["recipe"]) if meta else None, meta.get("seed", 0))
         rec, found = evaluate_experiment(e, net, self.dataset, meta, device, progress)
         save_ranks(found, self.folder / f"{model}.ranks.safetensors")
         save_json(rec, self.folder / f"{model}.json")
         return rec
 
 
-SMALL = dict(dim=64, hidden=64, targets=256, learning_rate=3e-3, token_dropout=0.2, epochs=15)
+SMALL = dict(dim=64, hidden=64, batch_targets=256, learning_rate=3e-3, token_dropout=0.2, epochs=15)
 
 # %% ../nbs/62_experiments.ipynb #3e9532aa
 def make_record(
@@ -490,7 +492,7 @@ def make_record(
     device: str | torch.device = "cpu",
 ) -> dict[str, Any]:
     "The record of an experiment"
-    now, times = plain(meta.get("progress")) or {}, {"evaluate": seconds}
+    now, times = to_jsonable(meta.get("progress")) or {}, {"evaluate": seconds}
     if now:
         times |= {"train": now["seconds"], "epoch": now["seconds"] / max(1, now["epoch"])}
         times["validate"] = now["validation_seconds"]

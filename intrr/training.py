@@ -24,13 +24,12 @@ from intrr.core import (
     fast_bf16,
     keep_freed_memory,
     load_tensors,
-    plain,
     process_count,
     save_tensors,
     seed_everything,
     stopwatch,
 )
-from .data import Dataset, Split
+from .data import Dataset, Split, row_weights, rows_of_users
 from .models import TIGER, Recipe, Recommender, SequenceModel
 
 # %% auto #0
@@ -276,7 +275,7 @@ def train_step(
     with torch.autocast(device, torch.bfloat16, enabled=training_precision(recipe, model.device) == "bf16"):
         parts = processes.losses(model, sequences, times)
     torch.stack(list(parts.values())).sum().backward()
-    clip_gradients(collect_gradients(model.parameters(), processes), recipe.clip)
+    clip_gradients(collect_gradients(model.parameters(), processes), recipe.max_grad_norm)
     optimizer.step()
     return {k: v.detach() for k, v in parts.items()}
 
@@ -379,10 +378,10 @@ def validation_recall(
     "Recall@k over the users of `split`; raises `InputError` for a part without targets, and for scores that are NaN"
     if split.target is None:
         raise InputError(f"{split}: this part has no targets; use valid() or test()")
-    chosen = split.some(sample)
+    chosen = rows_of_users(split, sample)
     users = chosen if processes is None else processes.share(chosen)
     device = model.device if isinstance(model, SequenceModel) else "cpu"
-    weight = split.take(chosen).weights()
+    weight = row_weights(split.take(chosen))
     total, share = float(weight.sum()), (weight if processes is None else processes.share(weight)).to(device)
     width = split.lengths[users].clamp(max=model.max_len)
     x, y = split.histories(users, model.max_len).to(device), split.target[users].to(device)
@@ -444,8 +443,11 @@ def load_checkpoint(
 ) -> tuple[dict[str, Tensor], Progress]:  # Best weights, and where the run stood
     "Put a checkpoint back; raises `InputError` if it is damaged, or of another recipe or shape"
     tensors, meta = load_tensors(path)
-    recipe = meta.get("recipe") if isinstance(meta, dict) else None
-    if not isinstance(recipe, dict) or plain(Recipe()) | recipe != plain(model.recipe):
+    try:
+        same = Recipe.read(meta["recipe"]) == model.recipe
+    except (TypeError, KeyError, AttributeError, InputError):
+        same = False
+    if not same:
         raise InputError(
             f"{path}: checkpoint of another recipe; resume with the recipe it was started with, or use another folder"
         )
@@ -503,7 +505,7 @@ def epoch_batches(
     generator: torch.Generator,
 ) -> list[tuple[Tensor, int]]:  # Row numbers, on the model's device, and columns of each batch
     "The batches of an epoch, in random order"
-    lengths, targets = stepper.lengths, stepper.model.recipe.targets
+    lengths, targets = stepper.lengths, stepper.model.recipe.batch_targets
     if stepper.model.fixed:
         found = shape_batches(lengths, targets, generator, multiple=stepper.processes.size)
     else:
