@@ -19,7 +19,7 @@ from torch import Tensor
 from .core import InputError
 from .data import Dataset, Split
 from .evaluation import gains, ranks
-from .models import Recommender
+from .recommenders import Recommender
 
 # %% auto #0
 __all__ = ['GRID', 'T', 'Popularity', 'transitions', 'weighted_rows', 'tiebreak', 'LastItemCounts', 'Tunable', 'TransitionKNN',

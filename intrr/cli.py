@@ -41,7 +41,9 @@ from intrr.experiments import (
     time_left,
 )
 from .experiments import matrix as make_matrix
-from .models import MODELS, IntRR, Recipe, build_model
+from .intrr_model import IntRR
+from .recipes import Recipe
+from .recommenders import build_model, model_names
 from .new_items import add_items
 from .plots import redistribution_heatmap
 from .redistribution import pick_groups, redistribution_of
@@ -284,8 +286,8 @@ def check_model(
     parts: str = "ids",  # A name in `PARTS`
 ) -> None:
     "Raise `InputError` for a model, size, parts or field that there is not, or a recipe that the model cannot have"
-    if name not in MODELS:
-        raise InputError(f"no model '{name}'; known: {', '.join(MODELS)}")
+    if name not in model_names():
+        raise InputError(f"no model '{name}'; known: {', '.join(model_names())}")
     wanted = size_recipe(name, size=size or "recommended", parts=parts)
     two_items = SemanticIDs.from_codes(torch.tensor([[0], [1]]))
     build_model(name, two_items, changed(wanted or Recipe(), changes), torch.eye(2))

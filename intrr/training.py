@@ -31,7 +31,9 @@ from intrr.core import (
     stopwatch,
 )
 from .data import Dataset, Split
-from .models import TIGER, Recipe, Recommender, SequenceModel
+from .flattened import TIGER
+from .recipes import Recipe
+from .recommenders import Recommender, SequenceModel
 
 # %% auto #0
 __all__ = ['windows', 'length_batches', 'length_borders', 'shape_batches', 'Processes', 'sum_rows', 'RowAdam', 'make_optimizer',
