@@ -31,7 +31,8 @@ from .models import IntRR, ItemTokens, Recommender, SequenceModel, check_histori
 from .pooling import Pooled
 from .ran import Redistribution
 from .redistribution import pick_groups, redistribution_of
-from .sids import COLOURS, SemanticIDs, category_labels, partners, sid_text
+from .sids import SemanticIDs, category_labels, partners, sid_text
+from .style import COLOURS
 from .tree import tree_frame
 
 # %% auto #0

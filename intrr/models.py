@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -23,11 +23,11 @@ from .ran import RAN, Redistribution, Step, unrounded
 from .sids import SemanticIDs
 
 # %% auto #0
-__all__ = ['ASSIGNMENTS', 'TEXTS', 'RANGES', 'CHOICES', 'KERNELS', 'MODELS', 'Recommender', 'check_histories', 'check_beam',
-           'drop_items', 'check_recipe', 'Recipe', 'catalogue_cross_entropy', 'SequenceModel', 'n_targets',
-           'make_backbone', 'ItemTokens', 'last_items', 'spread_scores', 'SASRec', 'level_cross_entropy', 'LevelLoss',
-           'widen_digit', 'HashedEmbedding', 'uid_table', 'occurrence_weights', 'targets_behind', 'IntRR', 'CodeTokens',
-           'FlatSID', 'TIGER', 'compile_call', 'Replay', 'build_model']
+__all__ = ['ASSIGNMENTS', 'TEXTS', 'RANGES', 'CHOICES', 'RENAMED', 'KERNELS', 'MODELS', 'Recommender', 'check_histories',
+           'check_beam', 'drop_items', 'check_recipe', 'Recipe', 'catalogue_cross_entropy', 'SequenceModel',
+           'n_targets', 'make_backbone', 'ItemTokens', 'last_items', 'spread_scores', 'SASRec', 'level_cross_entropy',
+           'LevelLoss', 'widen_digit', 'HashedEmbedding', 'uid_table', 'occurrence_weights', 'targets_behind', 'IntRR',
+           'CodeTokens', 'FlatSID', 'TIGER', 'compile_call', 'Replay', 'build_model']
 
 # %% ../nbs/40_models.ipynb #0609e4fa
 class Recommender:
@@ -127,14 +127,14 @@ TEXTS = ("none", "tfidf", "encoder", "both")  # Which features of `intrr.feature
 # %% ../nbs/40_models.ipynb #01604c81
 RANGES: dict[str, tuple[str, Callable[[Any], bool]]] = {  # What a field must be: the fields, and whether a value is
     "above 0": (
-        "dim layers heads ff_layers max_len hidden beam learning_rate targets epochs patience",
+        "dim layers heads ff_layers max_len hidden beam learning_rate batch_targets epochs patience",
         lambda v: v > 0,
     ),
     "above 0, or none": (
         "head_dim ff uid_dim codeword_std digit_size validation_users",
         lambda v: v is None or v > 0,
     ),
-    "at least 0": ("uid_residual uid_start alignment weight_decay warmup clip", lambda v: v >= 0),
+    "at least 0": ("uid_residual uid_start alignment weight_decay warmup max_grad_norm", lambda v: v >= 0),
     "at least 0 and below 1": ("dropout token_dropout uid_dropout", lambda v: 0 <= v < 1),
     "at least 2, or none": ("uid_buckets", lambda v: v is None or v >= 2),
 }
@@ -169,6 +169,9 @@ def check_recipe(
         raise InputError("recipe: an item term needs normaliser=catalogue, decode_over=None and uid_dim=None")
 
 # %% ../nbs/40_models.ipynb #5b5a2624
+RENAMED = {"targets": "batch_targets", "clip": "max_grad_norm"}  # What older files call a field, and its name today
+
+
 @dataclass(frozen=True)
 class Recipe:
     "A model's shape and how it is trained"
@@ -212,8 +215,8 @@ class Recipe:
     decay_all: bool = False  # Of biases and norms as well
     decoupled: bool = True  # AdamW; else Adam with an L2 term
     warmup: int = 200  # Steps to the full learning rate
-    clip: float = 1.0  # Largest gradient norm; 0 for none
-    targets: int = 512  # Targets a step
+    max_grad_norm: float = 1.0  # Largest gradient norm; 0 for none
+    batch_targets: int = 512  # Targets per step
     epochs: int = 30  # At most
     patience: int = 5  # Epochs without a better validation Recall@10
     validation_users: int | None = None  # Users that validation looks at, the same in each epoch; all if not told
@@ -226,6 +229,11 @@ class Recipe:
     def decoding(self) -> str:
         "What decoding's softmax runs over"
         return self.decode_over or self.normaliser
+
+    @classmethod
+    def read(cls, values: Mapping[str, Any]) -> Recipe:
+        "A recipe from a file: fields that the file lacks have their defaults, and those of older names are known"
+        return cls(**{RENAMED.get(name, name): value for name, value in values.items()})
 
     @classmethod
     def paper(cls, model: str = "intrr", backbone: str = "transformer", **changes: Any) -> Recipe:
@@ -260,8 +268,8 @@ class Recipe:
             decay_all=True,
             decoupled=False,
             warmup=1,
-            clip=0.0,
-            targets=3000,
+            max_grad_norm=0.0,
+            batch_targets=3000,
             epochs=1000,
             patience=23,
         )
@@ -277,7 +285,7 @@ class Recipe:
     @classmethod
     def sasrec(cls, **changes: Any) -> Recipe:
         "For `SASRec`: one layer, one head, larger batches and more epochs"
-        return replace(cls(layers=1, heads=1, targets=1024, epochs=40), **changes)
+        return replace(cls(layers=1, heads=1, batch_targets=1024, epochs=40), **changes)
 
     @classmethod
     def flat(cls, **changes: Any) -> Recipe:
