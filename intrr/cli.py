@@ -26,7 +26,7 @@ from tyro.conf import Positional
 from .pooling import Pooled
 from .transitions import BASELINES
 from .core import InputError, atomic_path, environment, first_process, pick_device, plain, save_json
-from .data import cut_text
+from .style import cut_text
 from .efficiency import Source, bench_table, machine_folder, plan, run_benches
 from .evaluation import markdown, table
 from intrr.experiments import (

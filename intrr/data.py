@@ -16,7 +16,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass, fields, replace
 from itertools import zip_longest
 from pathlib import Path
-from textwrap import shorten
 from typing import Any
 
 import numpy as np
@@ -28,8 +27,8 @@ from tqdm.auto import tqdm
 from .core import InputError, atomic_path, plain
 
 # %% auto #0
-__all__ = ['pad_runs', 'Split', 'Protocol', 'Dataset', 'clean_text', 'cut_text', 'item_text', 'from_frame', 'load', 'save',
-           'item_table', 'k_core', 'read_amazon']
+__all__ = ['pad_runs', 'Split', 'Protocol', 'Dataset', 'clean_text', 'item_text', 'from_frame', 'load', 'save', 'item_table',
+           'k_core', 'read_amazon']
 
 # %% ../nbs/10_data.ipynb #9c989dd4
 def pad_runs(
@@ -268,15 +267,6 @@ def clean_text(
     while (plainer := html.unescape(text)) != text:
         text = plainer
     return " ".join(text.split())
-
-
-def cut_text(
-    text: str,
-    width: int,  # Characters, at most
-) -> str:
-    "The beginning of a text, cut between words, or within one where the language or the text has no spaces"
-    cut = shorten(text, width, placeholder=" …")
-    return cut if len(cut) > width // 2 or len(text) <= width else text[: width - 1] + "…"
 
 # %% ../nbs/10_data.ipynb #ab75c971
 def item_text(

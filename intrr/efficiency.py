@@ -465,7 +465,7 @@ def measure_training(
     sids = source.sids(bench.n_items)
     dataset, base = source.dataset(sids.n_items), resident()[0]
     net = bench_model(bench, source, sids, device).train()
-    net.recipe = replace(net.recipe, targets=2048)
+    net.recipe = replace(net.recipe, batch_targets=2048)
     found = measure_steps(make_stepper(net, dataset, bench.fixed), budget)
     if "resident" in found["memory"]:
         found["memory"]["resident"] -= base

@@ -193,7 +193,7 @@ class Experiment:
         "The experiment that a record tells of; a field that is newer than the record has its default"
         config, recipe = record["config"], record["config"]["recipe"]
         labels: dict[str, Any] = {k: record.get(k) for k in ("seed", "size", "variant")}
-        return cls(Setup(**config["setup"]), record["model"], Recipe(**recipe) if recipe else None, **labels)
+        return cls(Setup(**config["setup"]), record["model"], Recipe.read(recipe) if recipe else None, **labels)
 
 # %% ../nbs/62_experiments.ipynb #9bf5bf3e
 SIZES: dict[str, dict[str, Any]] = {  # What each size changes in the recommended recipe of a model
@@ -209,7 +209,7 @@ SIZES: dict[str, dict[str, Any]] = {  # What each size changes in the recommende
     },
     "large": {"dim": 256, "hidden": 512, "layers": 4, "heads": 4, "validation_users": 4000},
     "published": {"validation_users": 4000},
-    "trial": {"dim": 16, "hidden": 16, "layers": 1, "epochs": 2, "targets": 1024, "learning_rate": 5e-3},
+    "trial": {"dim": 16, "hidden": 16, "layers": 1, "epochs": 2, "batch_targets": 1024, "learning_rate": 5e-3},
 }
 OWN_SIZES: dict[tuple[str, str], dict[str, Any]] = {  # What a size changes in one model beside
     ("laptop", "intrr"): {"normaliser": "children"},
@@ -303,7 +303,7 @@ def load_model(
     "A trained model; raises `InputError` if the file is damaged, no model's, or of another catalogue"
     weights, meta = load_tensors(path)
     try:
-        net = build_model(meta["model"], sids, Recipe(**meta["recipe"]), features)
+        net = build_model(meta["model"], sids, Recipe.read(meta["recipe"]), features)
     except (KeyError, TypeError) as e:
         raise InputError(f"{path}: not the weights of a model ({e}); train it again") from e
     load_weights(net, weights, path)
@@ -451,7 +451,7 @@ class Run:
             raise InputError(f"{self.folder}: epoch {epoch} of '{model}' was not kept; kept: {kept}")
         if model not in model_names() or not path.exists():
             raise InputError(f"{self.folder}: no trained '{model}'; here are {', '.join([*self.trained, *BASELINES])}")
-        recipe = Recipe(**load_tensors(path)[1]["recipe"])
+        recipe = Recipe.read(load_tensors(path)[1]["recipe"])
         net, meta = load_model(path, self.sids, device, self.features(recipe, device))
         if recipe.prior and epoch is None:
             return Pooled.load(self.folder / f"{model}.pool.safetensors", net), meta
@@ -475,14 +475,14 @@ class Run:
     ) -> dict[str, Any]:  # The record, see `intrr.evaluation.record`
         "Score the test split once; the record is also written to `<model>.json`, the ranks beside it"
         net, meta = self.load(model, device)
-        e = Experiment(self.setup, model, Recipe(**meta["recipe"]) if meta else None, meta.get("seed", 0))
+        e = Experiment(self.setup, model, Recipe.read(meta["recipe"]) if meta else None, meta.get("seed", 0))
         rec, found = evaluate_experiment(e, net, self.dataset, meta, device, progress)
         save_ranks(found, self.folder / f"{model}.ranks.safetensors")
         save_json(rec, self.folder / f"{model}.json")
         return rec
 
 
-SMALL = dict(dim=64, hidden=64, targets=256, learning_rate=3e-3, token_dropout=0.2, epochs=15)
+SMALL = dict(dim=64, hidden=64, batch_targets=256, learning_rate=3e-3, token_dropout=0.2, epochs=15)
 
 # %% ../nbs/62_experiments.ipynb #3e9532aa
 def make_record(

@@ -32,7 +32,8 @@ from .recommenders import ItemTokens, Recommender, SequenceModel, check_historie
 from .pooling import Pooled
 from .ran import Redistribution
 from .redistribution import pick_groups, redistribution_of
-from .sids import COLOURS, SemanticIDs, category_labels, partners, sid_text
+from .sids import SemanticIDs, category_labels, partners, sid_text
+from .style import COLOURS
 from .tree import tree_frame
 
 # %% auto #0

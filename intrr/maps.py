@@ -25,9 +25,10 @@ from .data import Dataset
 from .intrr_model import IntRR
 from .quantizers import QUANTIZERS, Quantizer
 from .redistribution import redistribution_of
-from .sids import COLOURS, Page, SemanticIDs, partners
+from .sids import SemanticIDs, partners
+from .style import COLOURS, Page
 from .text import check_embeddings
-from .tree import PALETTE, caption, top_labels
+from .style import PALETTE, caption, top_labels
 
 # %% auto #0
 __all__ = ['Space', 'spaces', 'quantizer_of', 'neighbours', 'trustworthiness', 'project', 'Map', 'project_spaces', 'preservation',

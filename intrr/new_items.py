@@ -163,7 +163,7 @@ def check_models(
     for name in run.trained if models is None else models:
         if name not in run.trained:
             raise InputError(f"{run.folder}: no trained '{name}'; here are {', '.join(run.trained) or 'none'}")
-        recipes[name] = Recipe(**load_tensors(run.folder / f"{name}.safetensors")[1]["recipe"])
+        recipes[name] = Recipe.read(load_tensors(run.folder / f"{name}.safetensors")[1]["recipe"])
         try:
             check_extensible(recipes[name])
         except InputError as e:

@@ -32,6 +32,7 @@ class Pooled(Tunable):
     "A network's log-probabilities, plus weighted transitions, less popularity"
 
     grid = POOLING_GRID
+    open_ended = ("weight", "popularity")
 
     def __init__(
         self,

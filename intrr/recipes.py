@@ -5,7 +5,7 @@
 # %% ../nbs/40_recipes.ipynb #6aed5971
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,7 +14,7 @@ from .core import InputError
 from .decoding import NORMALISERS
 
 # %% auto #0
-__all__ = ['ASSIGNMENTS', 'TEXTS', 'TEXT_PARTS', 'RANGES', 'CHOICES', 'check_recipe', 'Recipe']
+__all__ = ['ASSIGNMENTS', 'TEXTS', 'TEXT_PARTS', 'RANGES', 'CHOICES', 'RENAMED', 'check_recipe', 'Recipe']
 
 # %% ../nbs/40_recipes.ipynb #a892bf54
 ASSIGNMENTS = {
@@ -30,14 +30,14 @@ TEXT_PARTS = {"text": "both", "uid_start": 0.1, "skip_unseen": True}  # What the
 # %% ../nbs/40_recipes.ipynb #01604c81
 RANGES: dict[str, tuple[str, Callable[[Any], bool]]] = {  # What a field must be: the fields, and whether a value is
     "above 0": (
-        "dim layers heads ff_layers max_len hidden beam learning_rate targets epochs patience",
+        "dim layers heads ff_layers max_len hidden beam learning_rate batch_targets epochs patience",
         lambda v: v > 0,
     ),
     "above 0, or none": (
         "head_dim ff uid_dim codeword_std digit_size validation_users",
         lambda v: v is None or v > 0,
     ),
-    "at least 0": ("uid_residual uid_start alignment weight_decay warmup clip", lambda v: v >= 0),
+    "at least 0": ("uid_residual uid_start alignment weight_decay warmup max_grad_norm", lambda v: v >= 0),
     "at least 0 and below 1": ("dropout token_dropout uid_dropout", lambda v: 0 <= v < 1),
     "at least 2, or none": ("uid_buckets", lambda v: v is None or v >= 2),
 }
@@ -72,6 +72,9 @@ def check_recipe(
         raise InputError("recipe: an item term needs normaliser=catalogue, decode_over=None and uid_dim=None")
 
 # %% ../nbs/40_recipes.ipynb #5b5a2624
+RENAMED = {"targets": "batch_targets", "clip": "max_grad_norm"}  # What older files call a field, and its name today
+
+
 @dataclass(frozen=True)
 class Recipe:
     "A model's shape and how it is trained"
@@ -115,8 +118,8 @@ class Recipe:
     decay_all: bool = False  # Of biases and norms as well
     decoupled: bool = True  # AdamW; else Adam with an L2 term
     warmup: int = 200  # Steps to the full learning rate
-    clip: float = 1.0  # Largest gradient norm; 0 for none
-    targets: int = 512  # Targets a step
+    max_grad_norm: float = 1.0  # Largest gradient norm; 0 for none
+    batch_targets: int = 512  # Targets per step
     epochs: int = 30  # At most
     patience: int = 5  # Epochs without a better validation Recall@10
     validation_users: int | None = None  # Users that validation looks at, the same in each epoch; all if not told
@@ -129,6 +132,11 @@ class Recipe:
     def decoding(self) -> str:
         "What decoding's softmax runs over"
         return self.decode_over or self.normaliser
+
+    @classmethod
+    def read(cls, values: Mapping[str, Any]) -> Recipe:
+        "A recipe from a file: fields that the file lacks have their defaults, and those of older names are known"
+        return cls(**{RENAMED.get(name, name): value for name, value in values.items()})
 
     @classmethod
     def paper(cls, model: str = "intrr", backbone: str = "transformer", **changes: Any) -> Recipe:
@@ -163,8 +171,8 @@ class Recipe:
             decay_all=True,
             decoupled=False,
             warmup=1,
-            clip=0.0,
-            targets=3000,
+            max_grad_norm=0.0,
+            batch_targets=3000,
             epochs=1000,
             patience=23,
         )
@@ -180,7 +188,7 @@ class Recipe:
     @classmethod
     def sasrec(cls, **changes: Any) -> Recipe:
         "For `SASRec`: one layer, one head, larger batches and more epochs"
-        return replace(cls(layers=1, heads=1, targets=1024, epochs=40), **changes)
+        return replace(cls(layers=1, heads=1, batch_targets=1024, epochs=40), **changes)
 
     @classmethod
     def flat(cls, **changes: Any) -> Recipe:

@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from io import BytesIO
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,17 +17,16 @@ import pandas as pd
 import torch
 import torch.nn.functional as F
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from torch import Tensor
 
 from .core import InputError, load_tensors, save_tensors
 from .data import Dataset
+from .style import COLOURS, Page
 
 # %% auto #0
-__all__ = ['KEPT', 'COLOURS', 'word_keys', 'collision_digits', 'Branches', 'grow_tree', 'edge_ids', 'check_codes', 'sid_text',
-           'SemanticIDs', 'random_sids', 'code_usage', 'tree_shape', 'category_purity', 'neighbour_overlap', 'partners',
-           'partner_overlap', 'category_labels', 'health', 'health_text', 'Page', 'plot_usage', 'plot_kept',
-           'health_figure']
+__all__ = ['KEPT', 'word_keys', 'collision_digits', 'Branches', 'grow_tree', 'edge_ids', 'check_codes', 'sid_text', 'SemanticIDs',
+           'random_sids', 'code_usage', 'tree_shape', 'category_purity', 'neighbour_overlap', 'partners',
+           'partner_overlap', 'category_labels', 'health', 'health_text', 'plot_usage', 'plot_kept', 'health_figure']
 
 # %% ../nbs/20_sids.ipynb #8e7be8ad
 def word_keys(
@@ -418,25 +416,6 @@ def health_text(
     "The health card for a terminal"
     card = card.rename(columns=lambda level: f"level {level}")
     return card.to_string(float_format=lambda v: f"{v:,.0f}" if v >= 1000 else f"{v:.4g}")
-
-# %% ../nbs/20_sids.ipynb #9073c865
-COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")  # Okabe and Ito, safe for the colour-blind
-
-
-class Page(Figure):
-    "A figure as wide as a page, and a picture in every notebook, whether pyplot has been used there or not"
-
-    def __init__(
-        self,
-        height: float,  # Inches; the width is 8, or 704 dots
-    ):
-        super().__init__(figsize=(8, height), dpi=88, layout="constrained")
-
-    def _repr_png_(self) -> tuple[bytes, dict[str, int]]:
-        self.savefig(out := BytesIO(), format="png", bbox_inches="tight", dpi=2 * self.dpi)
-        png = out.getvalue()
-        wide, high = (int.from_bytes(png[at : at + 4], "big") for at in (16, 20))  # as the picture's header says
-        return png, {"width": wide // 2, "height": high // 2}  # sharp on dense screens too
 
 # %% ../nbs/20_sids.ipynb #8dae3832
 def plot_usage(

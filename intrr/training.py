@@ -24,7 +24,6 @@ from intrr.core import (
     fast_bf16,
     keep_freed_memory,
     load_tensors,
-    plain,
     process_count,
     save_tensors,
     seed_everything,
@@ -278,7 +277,7 @@ def train_step(
     with torch.autocast(device, torch.bfloat16, enabled=training_precision(recipe, model.device) == "bf16"):
         parts = processes.losses(model, sequences, times)
     torch.stack(list(parts.values())).sum().backward()
-    clip_gradients(collect_gradients(model.parameters(), processes), recipe.clip)
+    clip_gradients(collect_gradients(model.parameters(), processes), recipe.max_grad_norm)
     optimizer.step()
     return {k: v.detach() for k, v in parts.items()}
 
@@ -446,8 +445,11 @@ def load_checkpoint(
 ) -> tuple[dict[str, Tensor], Progress]:  # Best weights, and where the run stood
     "Put a checkpoint back; raises `InputError` if it is damaged, or of another recipe or shape"
     tensors, meta = load_tensors(path)
-    recipe = meta.get("recipe") if isinstance(meta, dict) else None
-    if not isinstance(recipe, dict) or plain(Recipe()) | recipe != plain(model.recipe):
+    try:
+        same = Recipe.read(meta["recipe"]) == model.recipe
+    except (TypeError, KeyError, AttributeError, InputError):
+        same = False
+    if not same:
         raise InputError(
             f"{path}: checkpoint of another recipe; resume with the recipe it was started with, or use another folder"
         )
@@ -505,7 +507,7 @@ def epoch_batches(
     generator: torch.Generator,
 ) -> list[tuple[Tensor, int]]:  # Row numbers, on the model's device, and columns of each batch
     "The batches of an epoch, in random order"
-    lengths, targets = stepper.lengths, stepper.model.recipe.targets
+    lengths, targets = stepper.lengths, stepper.model.recipe.batch_targets
     if stepper.model.fixed:
         found = shape_batches(lengths, targets, generator, multiple=stepper.processes.size)
     else:

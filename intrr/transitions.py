@@ -88,6 +88,7 @@ class TextTransitions(Tunable):
 
     max_len = 50
     grid = SMOOTHING_GRID
+    open_ended = ("forward", "back", "text", "tau", "popularity")
 
     def __init__(
         self,

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import html
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from textwrap import wrap
 from typing import Any, NamedTuple
@@ -17,45 +16,18 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize, to_hex, to_rgb
-from matplotlib.font_manager import FontProperties, findfont, get_font
 from matplotlib.patches import Patch, Wedge
 from matplotlib.ticker import LogLocator, NullFormatter
 from torch import Tensor
 
 from .core import InputError
-from .data import clean_text, cut_text
-from .sids import COLOURS, Page, SemanticIDs, category_purity, sid_text
+from .data import clean_text
+from .style import COLOURS, PALETTE, Page, caption, cut_text, top_labels
+from .sids import SemanticIDs, category_purity, sid_text
 
 # %% auto #0
-__all__ = ['PALETTE', 'SHADES', 'caption', 'top_labels', 'codes_now', 'fan_out', 'purity_by_depth', 'trees_figure', 'tree_frame',
-           'Shading', 'shading', 'ring_angles', 'tree_picture', 'web_text', 'tree_figure']
-
-# %% ../nbs/72_tree.ipynb #55a32ec3
-_GLYPHS = get_font(findfont(FontProperties()))
-
-
-def caption(
-    text: str | None,  # Of any kind
-    width: int = 64,  # Characters, at most
-) -> str:  # For matplotlib
-    "A title as a figure shows it"
-    text = " ".join(str(text or "").split()) or "(no title)"
-    text = cut_text(text, width)
-    return "".join(c if _GLYPHS.get_char_index(ord(c)) else "□" for c in text).replace("$", r"\$")
-
-# %% ../nbs/72_tree.ipynb #d22515d2
-PALETTE = (*COLOURS, "#F0E442", "#999999")  # Okabe and Ito's seven for the commonest categories; grey for the others
-
-
-def top_labels(
-    labels: Sequence[Any],  # (N,)
-) -> tuple[list[str], np.ndarray]:  # The seven commonest, then perhaps `other`; (N,) the place of each item's
-    "The names in a legend, and each item's"
-    names = [name for name, _ in sorted(Counter(labels).items(), key=lambda o: (-o[1], str(o[0])))]
-    place = {name: min(i, 7) for i, name in enumerate(names)}
-    return [clean_text(o) or "no name" for o in names[:7]] + ["other"] * (len(names) > 7), np.array(
-        [place[o] for o in labels]
-    )
+__all__ = ['SHADES', 'codes_now', 'fan_out', 'purity_by_depth', 'trees_figure', 'tree_frame', 'Shading', 'shading', 'ring_angles',
+           'tree_picture', 'web_text', 'tree_figure']
 
 # %% ../nbs/72_tree.ipynb #3f09a2f2
 def codes_now(

@@ -41,7 +41,7 @@ def folder(tmp_path_factory):
     items.loc[data.popularity().argmax().item(), "title"] = NASTY
     save(replace(data, items=items), folder / "shop")
     run = Run.create(folder / "run", Setup(str(folder / "shop"), encoder="tfidf", size=8), progress=False)
-    recipe = replace(size_recipe("intrr", size="trial"), dim=32, hidden=32, epochs=6, alignment=0.5, targets=256)
+    recipe = replace(size_recipe("intrr", size="trial"), dim=32, hidden=32, epochs=6, alignment=0.5, batch_targets=256)
     recipe = replace(recipe, learning_rate=1e-2)
     run.train("intrr", recipe, device="cpu", progress=False, keep=2)
     source = ["from intrr.explorer import explore", "explore('run')"]

@@ -20,7 +20,9 @@ from intrr.sids import random_sids
 from intrr.synthetic import make_catalogue
 from intrr.training import Processes, fit, make_optimizer, train_step, windows
 
-STILL = dict(dim=16, hidden=16, layers=1, dropout=0.0, token_dropout=0.0, learning_rate=1e-2, targets=512, epochs=2)
+STILL = dict(
+    dim=16, hidden=16, layers=1, dropout=0.0, token_dropout=0.0, learning_rate=1e-2, batch_targets=512, epochs=2
+)
 DATA, SIDS = make_catalogue(n_items=300, n_users=600, seed=0), random_sids(300, size=16)
 MODELS = {
     "intrr": lambda: IntRR(SIDS, Recipe(alignment=0.5, **STILL)),
