@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -19,11 +19,11 @@ from torch import Tensor
 from .core import InputError
 from .data import Dataset, Split, rows_of_users
 from .evaluation import gains, ranks
-from .models import Recommender
+from .recommenders import Recommender
 
 # %% auto #0
-__all__ = ['GRID', 'T', 'Popularity', 'transitions', 'weighted_rows', 'tiebreak', 'LastItemCounts', 'Tunable', 'TransitionKNN',
-           'some_users', 'tune']
+__all__ = ['GRID', 'T', 'Constants', 'Popularity', 'transitions', 'weighted_rows', 'tiebreak', 'LastItemCounts', 'Tunable',
+           'TransitionKNN', 'some_users', 'best_value', 'tune']
 
 # %% ../nbs/44_baselines.ipynb #950ed610
 class Popularity(Recommender):
@@ -115,6 +115,7 @@ class Tunable(Recommender):
     "A recommender with constants for `tune` to choose"
 
     grid: Mapping[str, Sequence[float]]  # Values to try, by constant
+    open_ended: Collection[str] = ()  # Constants that may become larger than the largest value of the grid
     chosen: dict[str, Any] | None = None  # What `tune` has chosen, and how well it did at the start and in the end
     trials: pd.DataFrame | None = None  # What `tune` has tried
 
@@ -189,6 +190,24 @@ def some_users(
     return split.take(rows_of_users(split, users))
 
 
+Constants = dict[str, float]
+
+
+def best_value(
+    model: Tunable,
+    name: str,  # The constant to change
+    best: Constants,  # All of them, as they stand
+    trial: Callable[[Constants], float],  # How good they are
+) -> Constants:
+    "Try the values of one constant; where the largest is best and no limit is known, twice as much as well, and so on"
+    best = max(({**best, name: value} for value in (best[name], *model.grid[name])), key=trial)
+    while name in model.open_ended and best[name] >= max(model.grid[name]):
+        if trial(more := {**best, name: 2 * best[name]}) <= trial(best):
+            break
+        best = more
+    return best
+
+# %% ../nbs/44_baselines.ipynb #5a1c0700
 def tune(
     model: T,  # Fitted; where the search starts
     dataset: Dataset,
@@ -211,8 +230,8 @@ def tune(
     best, before = {name: getattr(model, name) for name in grid}, None
     while best != before:
         before = best
-        for name, values in grid.items():
-            best = max(({**best, name: value} for value in (best[name], *values)), key=trial)
+        for name in grid:
+            best = best_value(model, name, best, trial)
     model.weigh(**best).trials = pd.DataFrame(list(trials), columns=list(grid)).assign(**{metric: trials.values()})
     values = {"start": next(iter(trials.values())), "value": trial(best)}
     model.chosen = {"constants": best, "metric": metric, **values, "trials": len(trials), "users": len(part)}

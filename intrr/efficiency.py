@@ -44,7 +44,10 @@ from intrr.core import (
 from .data import Dataset
 from .evaluation import load_records, select
 from .experiments import load_model, size_recipe, span
-from .models import MODELS, TIGER, FlatSID, IntRR, Replay, SequenceModel, build_model
+from .flattened import TIGER, FlatSID
+from .graphs import Replay
+from .intrr_model import IntRR
+from .recommenders import SequenceModel, build_model, model_names
 from .sids import SemanticIDs, random_sids
 from .synthetic import open_dataset
 from .training import Stepper, epoch_batches, make_stepper, training_precision
@@ -360,8 +363,8 @@ def bench_model(
     device: torch.device,
 ) -> SequenceModel:  # In `eval` mode
     "The model of a row"
-    if bench.model not in MODELS:
-        raise InputError(f"no model '{bench.model}'; known: {', '.join(MODELS)}")
+    if bench.model not in model_names():
+        raise InputError(f"no model '{bench.model}'; known: {', '.join(model_names())}")
     if bench.size == "trained":
         return load_model(Path(source.run or "") / f"{bench.model}.safetensors", sids, str(device))[0]
     recipe = size_recipe(bench.model, bench.backbone, bench.size)

@@ -18,7 +18,7 @@ from tqdm.auto import tqdm
 
 from .core import InputError, environment, load_json, load_tensors, save_json, save_tensors, to_jsonable
 from .data import Split
-from .models import Recommender
+from .recommenders import Recommender
 
 # %% auto #0
 __all__ = ['MODELS', 'standing', 'mid_ranks', 'without', 'ranks', 'save_ranks', 'load_ranks', 'gains', 'per_user', 'metrics',

@@ -19,7 +19,7 @@ from filelock import FileLock, Timeout
 from torch import Tensor
 from tqdm.auto import tqdm
 
-import intrr.rqvae  # noqa: F401  # residual VQ and RQ-VAE register themselves
+from .transitions import BASELINES, TextTransitions, fit_baseline
 from .baselines import Tunable
 from intrr.core import (
     InputError,
@@ -28,11 +28,11 @@ from intrr.core import (
     load_json,
     load_tensors,
     pick_device,
+    plain,
     save_json,
     save_tensors,
     seed_everything,
     stopwatch,
-    to_jsonable,
 )
 from .data import Dataset
 from intrr.evaluation import (
@@ -47,16 +47,17 @@ from intrr.evaluation import (
     save_traits,
 )
 from .features import TextFeatures
-from .health import health_card
-from .models import MODELS, IntRR, Recipe, Recommender, SequenceModel, build_model
+from . import flattened as flattened  # registers its models
+from .intrr_model import IntRR
+from .recipes import Recipe
+from .recommenders import Recommender, SequenceModel, build_model, model_names
 from .pooling import Pooled, pool
-from .protocols import check_protocol, shuffle_ties, with_protocol
+from .protocols import check_protocol, under
 from .quantizers import QUANTIZERS, Quantizer
-from .sids import SemanticIDs
+from .sids import SemanticIDs, health
 from .synthetic import open_dataset
-from .text import DEFAULT_ENCODER, encode_texts, tfidf
+from .text import DEFAULT_ENCODER, encode, tfidf
 from .training import Progress, fit, load_weights, training_precision
-from .transitions import BASELINES, TextTransitions, fit_baseline
 
 # %% auto #0
 __all__ = ['QUANTIZER_RECIPES', 'SIZES', 'OWN_SIZES', 'PARTS', 'RECIPES', 'SMALL', 'ABLATIONS', 'MATRICES', 'Setup', 'Experiment',
@@ -101,7 +102,7 @@ class Setup:
     def open(self) -> Dataset:
         "The data under the protocol, with ties in the order asked for"
         data = open_dataset(self.data)
-        return with_protocol(data if self.ties is None else shuffle_ties(data, self.ties), self.protocol, self.fit)
+        return under(data if self.ties is None else data.shuffle_ties(self.ties), self.protocol, self.fit)
 
     @property
     def order(self) -> str:
@@ -112,7 +113,7 @@ class Setup:
 
     def embed(self, dataset: Dataset, device: str | torch.device = "cpu", progress: bool = True) -> Tensor:
         "Embeddings of the items' text, `(N, dim)`, from the cache if they were made before"
-        return encode_texts(dataset.items["text"].tolist(), self.text_encoder, device=device, progress=progress)
+        return encode(dataset.items["text"].tolist(), self.text_encoder, device=device, progress=progress)
 
     @property
     def text_encoder(self) -> str:
@@ -144,7 +145,7 @@ class Experiment:
     variant: str | None = None  # What an ablation changes
 
     def __post_init__(self):
-        kind, known = ("trained", MODELS) if self.recipe else ("untrained", BASELINES)
+        kind, known = ("trained", model_names()) if self.recipe else ("untrained", BASELINES)
         if self.model not in known:
             raise InputError(f"no {kind} model '{self.model}'; known: {', '.join(known)}")
 
@@ -178,7 +179,7 @@ class Experiment:
     @property
     def values(self) -> dict[str, Any]:
         "All that the result depends on, by name"
-        parts = {"setup": to_jsonable(replace(self.setup, data=self.dataset)), "recipe": to_jsonable(self.recipe) or {}}
+        parts = {"setup": plain(replace(self.setup, data=self.dataset)), "recipe": plain(self.recipe) or {}}
         nested = {f"{part}.{k}": v for part, values in parts.items() for k, v in values.items()}
         return {"model": self.model, "seed": self.seed, **nested}
 
@@ -362,7 +363,7 @@ class Run:
     @property
     def trained(self) -> list[str]:
         "Names of the models that have been trained here"
-        return [name for name in MODELS if (self.folder / f"{name}.safetensors").exists()]
+        return [name for name in model_names() if (self.folder / f"{name}.safetensors").exists()]
 
     @property
     def learned(self) -> int:
@@ -396,7 +397,7 @@ class Run:
 
     def health(self) -> Any:
         "The health card of the Semantic IDs, with the categories of this catalogue"
-        return health_card(self.sids, dataset=self.dataset)
+        return health(self.sids, dataset=self.dataset)
 
     def train(
         self,
@@ -448,7 +449,7 @@ class Run:
         if epoch is not None and not path.exists():
             kept = ", ".join(map(str, self.epochs(model))) or "none; train with keep=1"
             raise InputError(f"{self.folder}: epoch {epoch} of '{model}' was not kept; kept: {kept}")
-        if model not in MODELS or not path.exists():
+        if model not in model_names() or not path.exists():
             raise InputError(f"{self.folder}: no trained '{model}'; here are {', '.join([*self.trained, *BASELINES])}")
         recipe = Recipe.read(load_tensors(path)[1]["recipe"])
         net, meta = load_model(path, self.sids, device, self.features(recipe, device))
@@ -492,7 +493,7 @@ def make_record(
     device: str | torch.device = "cpu",
 ) -> dict[str, Any]:
     "The record of an experiment"
-    now, times = to_jsonable(meta.get("progress")) or {}, {"evaluate": seconds}
+    now, times = plain(meta.get("progress")) or {}, {"evaluate": seconds}
     if now:
         times |= {"train": now["seconds"], "epoch": now["seconds"] / max(1, now["epoch"])}
         times["validate"] = now["validation_seconds"]
