@@ -21,11 +21,11 @@ from .experiments import Run, data_fingerprint
 from .features import TextFeatures
 from .flattened import CodeTokens
 from .intrr_model import IntRR
-from .recipes import Recipe
-from .recommenders import Recommender, SASRec, SequenceModel
 from .pooling import Pooled
 from .quantizers import load_quantizer
 from .readers import item_table, write_folder
+from .recipes import Recipe
+from .recommenders import Recommender, SASRec, SequenceModel
 from .sids import SemanticIDs, sid_keys
 from .text import check_embeddings, encode_texts, tfidf
 from .transitions import TextTransitions
