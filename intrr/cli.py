@@ -27,7 +27,8 @@ from .pooling import Pooled
 from .transitions import BASELINES
 from .core import InputError, atomic_path, environment, first_process, pick_device, plain, save_json
 from .style import cut_text
-from .efficiency import Source, bench_table, machine_folder, plan, run_benches
+from .benches import Source, plan_benches
+from .efficiency import bench_table, machine_folder, run_benches
 from .evaluation import markdown, table
 from intrr.experiments import (
     Run,
@@ -405,7 +406,7 @@ def bench(
     where = pick_device(device)
     threads = threads or environment()["cores"]
     source = Source(data, str(run) if run else None)
-    rows = plan(what, size, only, source.trained("intrr"), where.type == "cuda")
+    rows = plan_benches(what, size, only, source.trained("intrr"), where.type == "cuda")
     if not dry_run and data:
         run = Run.open(run, data).folder if run else stage_one(Setup(data), work, device).folder
         source = replace(
