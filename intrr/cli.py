@@ -28,19 +28,10 @@ from .transitions import BASELINES
 from .core import InputError, atomic_path, environment, first_process, pick_device, plain, save_json
 from .style import cut_text
 from .efficiency import Source, bench_table, machine_folder, plan, run_benches
-from .evaluation import markdown, table
-from intrr.experiments import (
-    Run,
-    Setup,
-    evaluate_baseline,
-    kept_record,
-    run_matrix,
-    size_recipe,
-    span,
-    stage_one,
-    time_left,
-)
-from .experiments import matrix as make_matrix
+from .records import markdown, table
+from .experiments import Run, Setup, evaluate_baseline, kept_record, size_recipe, stage_one
+from .matrix import run_matrix, span, time_left
+from .matrix import matrix as make_matrix
 from .models import MODELS, IntRR, Recipe, build_model
 from .new_items import add_items
 from .plots import redistribution_heatmap
