@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -17,7 +17,7 @@ from scipy import sparse
 from torch import Tensor
 
 from .data import Dataset, Split
-from .models import Recommender
+from .recommenders import Recommender
 
 # %% auto #0
 __all__ = ['GRID', 'Popularity', 'transitions', 'weighted_rows', 'tiebreak', 'LastItemCounts', 'Tunable', 'TransitionKNN']
@@ -112,6 +112,7 @@ class Tunable(Recommender):
     "A recommender with constants for `tune` to choose"
 
     grid: Mapping[str, Sequence[float]]  # Values to try, by constant
+    open_ended: Collection[str] = ()  # Constants that may become larger than the largest value of the grid
     chosen: dict[str, Any] | None = None  # What `tune` has chosen, and how well it did at the start and in the end
     trials: pd.DataFrame | None = None  # What `tune` has tried
 

@@ -17,7 +17,8 @@ from torch import Tensor
 
 from .core import fast_bf16, process_count
 from .data import Split
-from .models import Recipe, SequenceModel
+from .recipes import Recipe
+from .recommenders import SequenceModel
 
 # %% auto #0
 __all__ = ['windows', 'length_batches', 'length_borders', 'shape_batches', 'Processes', 'sum_rows', 'RowAdam', 'make_optimizer',

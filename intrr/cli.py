@@ -32,7 +32,9 @@ from .records import markdown, table
 from .experiments import Run, Setup, evaluate_baseline, kept_record, size_recipe, stage_one
 from .matrix import run_matrix, span, time_left
 from .matrix import matrix as make_matrix
-from .models import MODELS, IntRR, Recipe, build_model
+from .intrr_model import IntRR
+from .recipes import Recipe
+from .recommenders import build_model, model_names
 from .new_items import add_items
 from .plots import redistribution_heatmap
 from .redistribution import pick_groups, redistribution_of
@@ -275,8 +277,8 @@ def check_model(
     parts: str = "ids",  # A name in `PARTS`
 ) -> None:
     "Raise `InputError` for a model, size, parts or field that there is not, or a recipe that the model cannot have"
-    if name not in MODELS:
-        raise InputError(f"no model '{name}'; known: {', '.join(MODELS)}")
+    if name not in model_names():
+        raise InputError(f"no model '{name}'; known: {', '.join(model_names())}")
     wanted = size_recipe(name, size=size or "recommended", parts=parts)
     two_items = SemanticIDs.from_codes(torch.tensor([[0], [1]]))
     build_model(name, two_items, changed(wanted or Recipe(), changes), torch.eye(2))

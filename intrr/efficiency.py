@@ -45,7 +45,10 @@ from .data import Dataset
 from .records import load_records, select
 from .experiments import load_model, size_recipe
 from .matrix import span
-from .models import MODELS, TIGER, FlatSID, IntRR, Replay, SequenceModel, build_model
+from .flattened import TIGER, FlatSID
+from .graphs import Replay
+from .intrr_model import IntRR
+from .recommenders import SequenceModel, build_model, model_names
 from .sids import SemanticIDs, random_sids
 from .synthetic import open_dataset
 from .batches import training_precision
@@ -362,8 +365,8 @@ def bench_model(
     device: torch.device,
 ) -> SequenceModel:  # In `eval` mode
     "The model of a row"
-    if bench.model not in MODELS:
-        raise InputError(f"no model '{bench.model}'; known: {', '.join(MODELS)}")
+    if bench.model not in model_names():
+        raise InputError(f"no model '{bench.model}'; known: {', '.join(model_names())}")
     if bench.size == "trained":
         return load_model(Path(source.run or "") / f"{bench.model}.safetensors", sids, str(device))[0]
     recipe = size_recipe(bench.model, bench.backbone, bench.size)

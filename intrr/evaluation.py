@@ -17,7 +17,7 @@ from tqdm.auto import tqdm
 
 from .core import InputError
 from .data import Split
-from .models import Recommender
+from .recommenders import Recommender
 
 # %% auto #0
 __all__ = ['standing', 'mid_ranks', 'without', 'ranks', 'gains', 'per_user', 'metrics', 'all_metrics', 'evaluate',

@@ -34,7 +34,10 @@ from intrr.core import (
 from .data import Dataset
 from .evaluation import all_metrics, evaluate, ranks
 from .features import TextFeatures
-from .models import MODELS, IntRR, Recipe, Recommender, SequenceModel, build_model
+from . import flattened as flattened  # registers its models
+from .intrr_model import IntRR
+from .recipes import Recipe
+from .recommenders import Recommender, SequenceModel, build_model, model_names
 from .pooling import Pooled
 from .protocols import check_protocol, under
 from .quantizers import QUANTIZERS, Quantizer
@@ -131,7 +134,7 @@ class Experiment:
     variant: str | None = None  # What an ablation changes
 
     def __post_init__(self):
-        kind, known = ("trained", MODELS) if self.recipe else ("untrained", BASELINES)
+        kind, known = ("trained", model_names()) if self.recipe else ("untrained", BASELINES)
         if self.model not in known:
             raise InputError(f"no {kind} model '{self.model}'; known: {', '.join(known)}")
 
@@ -349,7 +352,7 @@ class Run:
     @property
     def trained(self) -> list[str]:
         "Names of the models that have been trained here"
-        return [name for name in MODELS if (self.folder / f"{name}.safetensors").exists()]
+        return [name for name in model_names() if (self.folder / f"{name}.safetensors").exists()]
 
     @property
     def learned(self) -> int:
@@ -435,7 +438,7 @@ class Run:
         if epoch is not None and not path.exists():
             kept = ", ".join(map(str, self.epochs(model))) or "none; train with keep=1"
             raise InputError(f"{self.folder}: epoch {epoch} of '{model}' was not kept; kept: {kept}")
-        if model not in MODELS or not path.exists():
+        if model not in model_names() or not path.exists():
             raise InputError(f"{self.folder}: no trained '{model}'; here are {', '.join([*self.trained, *BASELINES])}")
         recipe = Recipe.read(load_tensors(path)[1]["recipe"])
         net, meta = load_model(path, self.sids, device, self.features(recipe, device))

@@ -27,7 +27,8 @@ from torch import Tensor
 from .core import InputError
 from .decoding import beam_search, ran_step
 from .experiments import Run
-from .models import IntRR, ItemTokens, Recommender, SequenceModel, check_histories
+from .intrr_model import IntRR
+from .recommenders import ItemTokens, Recommender, SequenceModel, check_histories
 from .pooling import Pooled
 from .ran import Redistribution
 from .redistribution import pick_groups, redistribution_of

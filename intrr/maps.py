@@ -22,7 +22,7 @@ from tqdm.auto import tqdm
 
 from .core import InputError
 from .data import Dataset
-from .models import IntRR
+from .intrr_model import IntRR
 from .quantizers import QUANTIZERS, Quantizer
 from .redistribution import redistribution_of
 from .sids import SemanticIDs, partners

@@ -19,7 +19,10 @@ from .core import InputError, load_tensors, pick_device, save_json, save_tensors
 from .data import Dataset, item_table, save
 from .experiments import Run, data_fingerprint
 from .features import TextFeatures
-from .models import CodeTokens, IntRR, Recipe, Recommender, SASRec, SequenceModel
+from .flattened import CodeTokens
+from .intrr_model import IntRR
+from .recipes import Recipe
+from .recommenders import Recommender, SASRec, SequenceModel
 from .pooling import Pooled
 from .quantizers import load_quantizer
 from .sids import SemanticIDs, word_keys

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from .baselines import Tunable
 from .core import InputError, load_tensors, save_tensors
-from .models import SequenceModel
+from .recommenders import SequenceModel
 from .transitions import PackedTransitions, TextTransitions
 
 # %% auto #0
@@ -31,6 +31,7 @@ class Pooled(Tunable):
     "A network's log-probabilities, plus weighted transitions, less popularity"
 
     grid = POOLING_GRID
+    open_ended = ("weight", "popularity")
 
     def __init__(
         self,

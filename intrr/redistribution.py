@@ -15,7 +15,8 @@ from torch import Tensor
 
 from .core import InputError
 from .data import Dataset, Split
-from .models import IntRR, Recommender
+from .intrr_model import IntRR
+from .recommenders import Recommender
 from .ran import Redistribution
 from .sids import SemanticIDs, sid_text
 

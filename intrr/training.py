@@ -28,7 +28,9 @@ from intrr.batches import (
 )
 from .core import InputError, keep_freed_memory, load_tensors, save_tensors, seed_everything, stopwatch
 from .data import Dataset, Split
-from .models import TIGER, Recipe, Recommender, SequenceModel
+from .flattened import TIGER
+from .recipes import Recipe
+from .recommenders import Recommender, SequenceModel
 
 # %% auto #0
 __all__ = ['Recorder', 'Stepper', 'validation_recall', 'Progress', 'save_checkpoint', 'load_checkpoint', 'load_weights',

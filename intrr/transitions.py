@@ -21,7 +21,7 @@ from torch import Tensor
 from .baselines import LastItemCounts, Popularity, TransitionKNN, Tunable
 from .data import Dataset, Split
 from .features import WordVectors, item_words, text_neighbours
-from .models import Recommender, last_items
+from .recommenders import Recommender, last_items
 
 # %% auto #0
 __all__ = ['SMOOTHING_GRID', 'BASELINES', 'decayed_pairs', 'Overlay', 'overlay', 'TextTransitions', 'similar_texts', 'pack_rows',
@@ -86,6 +86,7 @@ class TextTransitions(Tunable):
 
     max_len = 50
     grid = SMOOTHING_GRID
+    open_ended = ("forward", "back", "text", "tau", "popularity")
 
     def __init__(
         self,

@@ -5,6 +5,7 @@
 # %% ../nbs/62_tuning.ipynb #0f43cdf5
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TypeVar
 
@@ -14,12 +15,12 @@ from .baselines import LastItemCounts, Popularity, TransitionKNN, Tunable
 from .core import InputError
 from .data import Dataset, Split
 from .evaluation import gains, ranks
-from .models import SequenceModel
+from .recommenders import SequenceModel
 from .pooling import Pooled
 from .transitions import BASELINES, TextTransitions
 
 # %% auto #0
-__all__ = ['T', 'some_users', 'tune', 'fit_baseline', 'pool']
+__all__ = ['T', 'Constants', 'some_users', 'best_value', 'tune', 'fit_baseline', 'pool']
 
 # %% ../nbs/62_tuning.ipynb #5a1c07e6
 T = TypeVar("T", bound=Tunable)
@@ -33,6 +34,24 @@ def some_users(
     return split.take(split.some(users))
 
 
+Constants = dict[str, float]
+
+
+def best_value(
+    model: Tunable,
+    name: str,  # The constant to change
+    best: Constants,  # All of them, as they stand
+    trial: Callable[[Constants], float],  # How good they are
+) -> Constants:
+    "Try the values of one constant; where the largest is best and no limit is known, twice as much as well, and so on"
+    best = max(({**best, name: value} for value in (best[name], *model.grid[name])), key=trial)
+    while name in model.open_ended and best[name] >= max(model.grid[name]):
+        if trial(more := {**best, name: 2 * best[name]}) <= trial(best):
+            break
+        best = more
+    return best
+
+# %% ../nbs/62_tuning.ipynb #5a1c0700
 def tune(
     model: T,  # Fitted; where the search starts
     dataset: Dataset,
@@ -55,8 +74,8 @@ def tune(
     best, before = {name: getattr(model, name) for name in grid}, None
     while best != before:
         before = best
-        for name, values in grid.items():
-            best = max(({**best, name: value} for value in (best[name], *values)), key=trial)
+        for name in grid:
+            best = best_value(model, name, best, trial)
     model.weigh(**best).trials = pd.DataFrame(list(trials), columns=list(grid)).assign(**{metric: trials.values()})
     values = {"start": next(iter(trials.values())), "value": trial(best)}
     model.chosen = {"constants": best, "metric": metric, **values, "trials": len(trials), "users": len(part)}

@@ -9,12 +9,12 @@ import os
 from pathlib import Path
 
 import pytest
+from nbrun import execute, notebooks
 
-from intrr.docs import execute, notebooks
 from intrr.experiments import Run
 
 ROOT = Path(__file__).parents[1]
-NOTEBOOKS = notebooks(ROOT)
+NOTEBOOKS = notebooks()
 EXPORTING = [p for p in NOTEBOOKS if "default_exp" in p.read_text(encoding="utf-8")]
 DATA = Path(os.environ.get("INTRR_DATA", ROOT.parent / "shared/data"))  # where the notebooks look for it
 FLAGS = ("data",) if all((DATA / name).is_dir() for name in ("beauty", "sports", "toys")) else ()
