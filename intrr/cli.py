@@ -23,22 +23,23 @@ import tyro
 from torch import Tensor
 from tyro.conf import Positional
 
-from .pooling import Pooled
-from .transitions import BASELINES
-from .core import InputError, atomic_path, environment, first_process, pick_device, plain, save_json
-from .style import cut_text
+from .core import InputError, atomic_path, environment, first_process, pick_device, save_json, to_jsonable
 from .efficiency import Source, bench_table, machine_folder, plan, run_benches
 from .records import markdown, table
 from .experiments import Run, Setup, evaluate_baseline, kept_record, size_recipe, stage_one
 from .matrix import run_matrix, span, time_left
 from .matrix import matrix as make_matrix
+from .health import health_text
 from .intrr_model import IntRR
-from .recipes import Recipe
-from .recommenders import build_model, model_names
 from .new_items import add_items
 from .plots import redistribution_heatmap
+from .pooling import Pooled
+from .recipes import Recipe
+from .recommenders import build_model, model_names
 from .redistribution import pick_groups, redistribution_of
-from .sids import SemanticIDs, health_text
+from .sids import SemanticIDs
+from .style import cut_text
+from .transitions import BASELINES
 
 # %% auto #0
 __all__ = ['COMMANDS', 'command', 'changed', 'latest_run', 'recommend', 'results_table', 'sids', 'default_folder', 'train',
@@ -62,7 +63,7 @@ def command(
         if not kwargs.get("json"):
             return fn(*args, **kwargs)
         with redirect_stdout(sys.stderr):
-            out = plain(fn(*args, **kwargs))
+            out = to_jsonable(fn(*args, **kwargs))
         print(jsonlib.dumps(out, ensure_ascii=False))
         return out
 

@@ -37,9 +37,9 @@ from intrr.core import (
     keep_freed_memory,
     load_json,
     pick_device,
-    plain,
     save_json,
     seed_everything,
+    to_jsonable,
 )
 from .data import Dataset
 from .records import load_records, select
@@ -726,7 +726,7 @@ def measure(
     weights = {} if bench.task == "ceiling" else {"trained": bench.size == "trained"}
     told = {"kind": "efficiency", "name": bench.name, "dataset": source.dataset_of(bench), **weights}
     took = {"took": time.perf_counter() - start, "environment": environment(device)}
-    return plain(told | asdict(bench) | found | took)
+    return to_jsonable(told | asdict(bench) | found | took)
 
 
 def measure_group(
@@ -776,7 +776,7 @@ def run_group(
     root = str(Path(str(sys.modules["intrr"].__file__)).parents[1])
     own = {"OMP_NUM_THREADS": str(threads), "PYTHONPATH": os.pathsep.join([root, os.environ.get("PYTHONPATH", "")])}
     call = "import sys; from intrr.efficiency import measure_group; measure_group(sys.argv[1])"
-    words = json.dumps(plain({**job, "rows": rows}))
+    words = json.dumps(to_jsonable({**job, "rows": rows}))
     with tempfile.TemporaryFile("w+") as errors:
         with subprocess.Popen(
             [sys.executable, "-c", call, words], stdout=subprocess.PIPE, stderr=errors, text=True, env=os.environ | own

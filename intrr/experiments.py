@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+import intrr.rqvae  # noqa: F401  # residual VQ and RQ-VAE register themselves
 from .baselines import Tunable
 from .batches import training_precision
 from intrr.core import (
@@ -25,26 +26,27 @@ from intrr.core import (
     load_json,
     load_tensors,
     pick_device,
-    plain,
     save_json,
     save_tensors,
     seed_everything,
     stopwatch,
+    to_jsonable,
 )
 from .data import Dataset
 from .evaluation import all_metrics, evaluate, ranks
 from .features import TextFeatures
 from . import flattened as flattened  # registers its models
+from .health import health_card
 from .intrr_model import IntRR
+from .pooling import Pooled
+from .protocols import check_protocol, shuffle_ties, with_protocol
+from .quantizers import QUANTIZERS, Quantizer
 from .recipes import Recipe
 from .recommenders import Recommender, SequenceModel, build_model, model_names
-from .pooling import Pooled
-from .protocols import check_protocol, under
-from .quantizers import QUANTIZERS, Quantizer
 from .records import claim, protocol_words, ranks_path, record, save_ranks, save_record, save_traits
-from .sids import SemanticIDs, health
+from .sids import SemanticIDs
 from .synthetic import open_dataset
-from .text import DEFAULT_ENCODER, encode, tfidf
+from .text import DEFAULT_ENCODER, encode_texts, tfidf
 from .training import Progress, fit, load_weights
 from .transitions import BASELINES, TextTransitions
 from .tuning import fit_baseline, pool
@@ -91,7 +93,7 @@ class Setup:
     def open(self) -> Dataset:
         "The data under the protocol, with ties in the order asked for"
         data = open_dataset(self.data)
-        return under(data if self.ties is None else data.shuffle_ties(self.ties), self.protocol, self.fit)
+        return with_protocol(data if self.ties is None else shuffle_ties(data, self.ties), self.protocol, self.fit)
 
     @property
     def order(self) -> str:
@@ -102,7 +104,7 @@ class Setup:
 
     def embed(self, dataset: Dataset, device: str | torch.device = "cpu", progress: bool = True) -> Tensor:
         "Embeddings of the items' text, `(N, dim)`, from the cache if they were made before"
-        return encode(dataset.items["text"].tolist(), self.text_encoder, device=device, progress=progress)
+        return encode_texts(dataset.items["text"].tolist(), self.text_encoder, device=device, progress=progress)
 
     @property
     def text_encoder(self) -> str:
@@ -168,7 +170,7 @@ class Experiment:
     @property
     def values(self) -> dict[str, Any]:
         "All that the result depends on, by name"
-        parts = {"setup": plain(replace(self.setup, data=self.dataset)), "recipe": plain(self.recipe) or {}}
+        parts = {"setup": to_jsonable(replace(self.setup, data=self.dataset)), "recipe": to_jsonable(self.recipe) or {}}
         nested = {f"{part}.{k}": v for part, values in parts.items() for k, v in values.items()}
         return {"model": self.model, "seed": self.seed, **nested}
 
@@ -386,7 +388,7 @@ class Run:
 
     def health(self) -> Any:
         "The health card of the Semantic IDs, with the categories of this catalogue"
-        return health(self.sids, dataset=self.dataset)
+        return health_card(self.sids, dataset=self.dataset)
 
     def train(
         self,
@@ -482,7 +484,7 @@ def make_record(
     device: str | torch.device = "cpu",
 ) -> dict[str, Any]:
     "The record of an experiment"
-    now, times = plain(meta.get("progress")) or {}, {"evaluate": seconds}
+    now, times = to_jsonable(meta.get("progress")) or {}, {"evaluate": seconds}
     if now:
         times |= {"train": now["seconds"], "epoch": now["seconds"] / max(1, now["epoch"])}
         times["validate"] = now["validation_seconds"]

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .backbones import BACKBONES, Backbone, Dropout
-from .core import InputError, Kept
+from .core import InputError, WeightCache
 from .data import Split
 from .recipes import TEXT_PARTS, Recipe
 from .sids import SemanticIDs
@@ -264,7 +264,7 @@ class ItemTokens(SequenceModel):
         super().__init__(n_items, recipe)
         self.backbone = make_backbone(recipe)
         self.uses_times = self.backbone.clock is not None
-        self._table, self._vectors = Kept(), Kept()
+        self._table, self._vectors = WeightCache(), WeightCache()
 
     @property
     @abstractmethod

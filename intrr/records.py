@@ -15,7 +15,7 @@ import torch
 from filelock import FileLock, Timeout
 from torch import Tensor
 
-from .core import InputError, environment, load_json, load_tensors, plain, save_json, save_tensors
+from .core import InputError, environment, load_json, load_tensors, save_json, save_tensors, to_jsonable
 from .data import Split
 from .evaluation import gains, metrics, paired_bootstrap, traits
 
@@ -80,7 +80,7 @@ def record(
         "parts": parts,
     }
     body = {"seed": seed, "config": config or {}, "params": params, "metrics": metrics}
-    return plain({**head, **body, "seconds": seconds or {}, "epochs": epochs, "environment": environment(device)})
+    return to_jsonable({**head, **body, "seconds": seconds or {}, "epochs": epochs, "environment": environment(device)})
 
 # %% ../nbs/61_records.ipynb #781ad1e6
 def save_record(

@@ -16,8 +16,8 @@ from torch import Tensor
 from .core import InputError
 from .data import Dataset, Split
 from .intrr_model import IntRR
-from .recommenders import Recommender
 from .ran import Redistribution
+from .recommenders import Recommender
 from .sids import SemanticIDs, sid_text
 
 # %% auto #0

@@ -12,7 +12,6 @@ from typing import Any
 import pandas as pd
 import torch
 
-from .transitions import BASELINES
 from .core import InputError
 from .evaluation import by, gains, standard_error
 from intrr.records import (
@@ -28,6 +27,7 @@ from intrr.records import (
 )
 from .experiments import Setup
 from .matrix import ABLATIONS
+from .transitions import BASELINES
 
 # %% auto #0
 __all__ = ['LABELS', 'published', 'matrix_records', 'twins', 'pairs', 'paper_table', 'by_system', 'systems', 'in_same_orders',

@@ -13,7 +13,7 @@ import pandas as pd
 
 from .baselines import LastItemCounts, Popularity, TransitionKNN, Tunable
 from .core import InputError
-from .data import Dataset, Split
+from .data import Dataset, Split, rows_of_users
 from .evaluation import gains, ranks
 from .recommenders import SequenceModel
 from .pooling import Pooled
@@ -31,7 +31,7 @@ def some_users(
     users: int,  # At most
 ) -> Split:
     "A part with so many of its users, always the same ones"
-    return split.take(split.some(users))
+    return split.take(rows_of_users(split, users))
 
 
 Constants = dict[str, float]
