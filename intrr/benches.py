@@ -20,7 +20,9 @@ from torch import Tensor
 from .core import InputError, seed_everything
 from .data import Dataset
 from .experiments import load_model, size_recipe
-from .models import MODELS, IntRR, Recipe, SequenceModel, build_model
+from .intrr_model import IntRR
+from .recipes import Recipe
+from .recommenders import SequenceModel, build_model, model_names
 from .pooling import Pooled
 from .transitions import PackedTransitions
 from .sids import SemanticIDs, random_sids
@@ -37,7 +39,7 @@ class Bench:
     "What one row measures"
 
     task: str  # `ceiling`, `train` or `infer`
-    model: str | None = None  # A name in `MODELS`
+    model: str | None = None  # A name in `model_names()`
     backbone: str = "transformer"  # A name in `BACKBONES`
     size: str = "large"  # A name in `SIZES`, or `trained`: the model of the run folder
     normaliser: str | None = None  # Of IntRR's loss; default: the recipe's own
@@ -177,8 +179,8 @@ def bench_model(
     device: torch.device,
 ) -> SequenceModel | Pooled:  # In `eval` mode
     "The model of a row, with fresh weights unless it is a trained one; raises `InputError` for an unknown model"
-    if bench.model not in MODELS:
-        raise InputError(f"no model '{bench.model}'; known: {', '.join(MODELS)}")
+    if bench.model not in model_names():
+        raise InputError(f"no model '{bench.model}'; known: {', '.join(model_names())}")
     if bench.size == "trained":
         return load_model(Path(source.run or "") / f"{bench.model}.safetensors", sids, str(device))[0]
     recipe = bench_recipe(bench)

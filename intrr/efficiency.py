@@ -21,9 +21,9 @@ import torch
 from tqdm.auto import tqdm
 
 from .benches import Bench, Source
-from .core import InputError, environment, load_json, pick_device, plain, save_json
-from .evaluation import load_records, select
-from .experiments import span
+from .core import InputError, environment, load_json, pick_device, save_json, to_jsonable
+from .records import load_records, select
+from .matrix import span
 from .measurements import measure_bench
 
 # %% auto #0
@@ -85,7 +85,7 @@ def run_group(
     root = str(Path(str(sys.modules["intrr"].__file__)).parents[1])
     own = {"OMP_NUM_THREADS": str(threads), "PYTHONPATH": os.pathsep.join([root, os.environ.get("PYTHONPATH", "")])}
     call = "import sys; from intrr.efficiency import measure_group; measure_group(sys.argv[1])"
-    command = [sys.executable, "-c", call, json.dumps(plain({**job, "rows": rows}))]
+    command = [sys.executable, "-c", call, json.dumps(to_jsonable({**job, "rows": rows}))]
     with tempfile.TemporaryFile("w+") as errors:
         piped: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": errors, "text": True, "env": os.environ | own}
         with subprocess.Popen(command, **piped) as process:

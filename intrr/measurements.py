@@ -17,8 +17,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .benches import Bench, Source, bench_model
-from .core import InputError, environment, keep_freed_memory, plain, seed_everything
-from .models import TIGER, FlatSID, Replay, SequenceModel
+from .core import InputError, environment, keep_freed_memory, seed_everything, to_jsonable
+from .flattened import TIGER, FlatSID
+from .graphs import Replay
+from .recommenders import SequenceModel
 from .pooling import Pooled
 from .sids import SemanticIDs
 from intrr.timing import (
@@ -34,7 +36,8 @@ from intrr.timing import (
     seconds_of,
     time_calls,
 )
-from .training import Stepper, epoch_batches, make_stepper, training_precision
+from .batches import training_precision
+from .training import Stepper, epoch_batches, make_stepper
 
 # %% auto #0
 __all__ = ['count_tokens', 'evenly_spaced', 'warm_up', 'step_rates', 'measure_steps', 'model_fields', 'measure_training',
@@ -154,7 +157,7 @@ def measure_training(
     if isinstance(net, Pooled):
         raise InputError(f"{bench.name}: pooling is not trained by steps; give other parts")
     net.train()
-    net.recipe = replace(net.recipe, targets=2048)
+    net.recipe = replace(net.recipe, batch_targets=2048)
     found = measure_steps(make_stepper(net, dataset, bench.fixed), budget)
     if "resident" in found["memory"]:
         found["memory"]["resident"] -= base
@@ -326,4 +329,4 @@ def measure_bench(
     weights = {} if bench.task == "ceiling" else {"trained": bench.size == "trained"}
     told = {"kind": "efficiency", "name": bench.name, "dataset": source.dataset_of(bench), **weights}
     took = {"took": time.perf_counter() - start, "environment": environment(device)}
-    return plain(told | asdict(bench) | found | took)
+    return to_jsonable(told | asdict(bench) | found | took)

@@ -1,7 +1,10 @@
 "One thread a worker, property tests that draw the same examples each time, and tests that stay together."
 
 import os
+import sys
+from pathlib import Path
 
+sys.path.append(str(Path(__file__).parents[1] / ".docs"))  # what runs notebooks and builds the site
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is loaded: more threads than cores are slow
 os.environ.setdefault("MPLBACKEND", "agg")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")

@@ -9,12 +9,15 @@ from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+import nbsite
 import pytest
+from execnb.nbio import mk_cell, new_nb, write_nb
+from fastcore.basics import AttrDict
+from nbrun import ROOT, notebooks
+from nbsite import Links, cell_markdown, entry, navigation, output_markdown, page_name, public_names, readme_text
 
 from intrr.cli import COMMANDS
-from intrr.docs import navigation, notebooks, page_name, readme_text
 
-ROOT = Path(__file__).parents[1]
 VOID = {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"}
 
 
@@ -47,17 +50,17 @@ class Page(HTMLParser):
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory):
+def built(tmp_path_factory):
     out = tmp_path_factory.mktemp("docs") / "site"
-    command = [sys.executable, "-m", "intrr.docs", "site", "--out", out]
+    command = [sys.executable, ".docs", "site", "--out", out]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     return out
 
 
 @pytest.fixture(scope="module")
-def pages(site):
-    return {p: Page(p) for p in site.rglob("*.html") if p.name != "404.html"}
+def pages(built):
+    return {p: Page(p) for p in built.rglob("*.html") if p.name != "404.html"}
 
 
 def outside(url):
@@ -65,15 +68,15 @@ def outside(url):
     return bool(parts.netloc or parts.scheme) and parts.scheme not in ("data", "mailto")
 
 
-def html(site, notebook):
-    return site / page_name(notebook.relative_to(ROOT / "nbs")).with_suffix(".html")
+def html(built, notebook):
+    return built / page_name(notebook.relative_to(ROOT / "nbs")).with_suffix(".html")
 
 
-def test_every_notebook_has_a_page_and_a_place(site):
-    listed = [p for _, group in navigation(ROOT) for p in group]
-    assert sorted(listed) == sorted(p.relative_to(ROOT / "nbs") for p in notebooks(ROOT)), "see nbs/sidebar.yml"
-    assert all(html(site, p).exists() for p in notebooks(ROOT))
-    assert (site / "search.json").stat().st_size > 10_000
+def test_every_notebook_has_a_page_and_a_place(built):
+    listed = [p for _, group in navigation() for p in group]
+    assert sorted(listed) == sorted(p.relative_to(ROOT / "nbs") for p in notebooks()), "see nbs/sidebar.yml"
+    assert all(html(built, p).exists() for p in notebooks())
+    assert (built / "search.json").stat().st_size > 10_000
 
 
 def test_internal_links_and_images_resolve(pages):
@@ -89,20 +92,20 @@ def test_internal_links_and_images_resolve(pages):
     assert not broken
 
 
-def test_nothing_is_loaded_from_outside(site, pages):
+def test_nothing_is_loaded_from_outside(built, pages):
     assert not [(p.name, u) for p, page in pages.items() for u in page.loads if outside(u)]
-    css = [p.read_text(encoding="utf-8") for p in site.rglob("*.css")]
+    css = [p.read_text(encoding="utf-8") for p in built.rglob("*.css")]
     assert not [u for s in css for u in re.findall(r"(?:url\(|@import )[\"']?([^\"')]+)", s) if outside(u)]
     # the theme asks GitHub for stars where a page names a repository
     assert not [p for p in pages if 'data-md-component="source"' in p.read_text(encoding="utf-8")]
 
 
-def test_every_public_name_has_an_entry(site, pages):
-    for nb in notebooks(ROOT):
+def test_every_public_name_has_an_entry(built, pages):
+    for nb in notebooks():
         module = ROOT / "intrr" / page_name(nb).with_suffix(".py").name
         if module.exists() and nb.parent.name == "nbs":
             public = re.search(r"^__all__ = (\[.*?\])", module.read_text(encoding="utf-8"), re.M | re.S)
-            missing = set(ast.literal_eval(public[1]) if public else []) - pages[html(site, nb)].ids
+            missing = set(ast.literal_eval(public[1]) if public else []) - pages[html(built, nb)].ids
             assert not missing, f"{nb.name}: {sorted(missing)}"
 
 
@@ -111,8 +114,120 @@ def test_formulas_and_callouts_are_rendered(pages):
     assert not [(p.name, m) for p, page in pages.items() for m in re.findall(left, page.text, re.M)]
 
 
+def scale(
+    x: list,  # Item vectors, `(N, d)`
+    by: float = 2.0,  # Factor
+) -> list:  # `(N, d)`
+    "Scale $x$"
+    return [by * v for v in x]
+
+
+class Books(list):
+    "Codebooks of every level"
+
+    def __init__(self, size: int):
+        self.size = size
+
+    @property
+    def levels(self) -> "int":
+        "How many"
+        return 2
+
+    def nearest(self, *x: "list") -> "list":
+        "The code of each row"
+        return list(x)
+
+    def _hidden(self): ...
+
+
+def test_entries():
+    assert entry("scale", scale).splitlines()[2:] == [
+        "```{ .python .signature }",
+        "scale(",
+        "    x,  # Item vectors, `(N, d)`",
+        "    by=2.0,  # Factor",
+        ")  # `(N, d)`",
+        "```",
+        "",
+        "Scale $x$",
+    ]
+    text = entry("Books", Books)
+    assert text.startswith("### <code>Books</code> { #Books .entry") and "#### <code>Books.levels</code>" in text
+    for line in ("class Books(size)", "Books.levels -> int", "Books.nearest(*x: list) -> list", "The code of each row"):
+        assert line in text.splitlines()
+    assert "_hidden" not in text
+    names = public_names()
+    assert names["seed_everything"] == names["InputError"] == Path("00_core.ipynb") and "Run.train" in names
+
+
+def test_formulas():
+    assert nbsite.math("a `$x$` and 5$ or $6") == "a `$x$` and 5$ or $6"
+    assert nbsite.math("$c_l$").startswith("<math") and 'display="block"' in nbsite.math("$$c$$")
+
+
+def test_links():
+    links = Links(Path("tutorials/quickstart.ipynb"), {"RAN": Path("31_ran.ipynb")}, "https://code.example/nbs")
+    assert links("`RAN` of [RAN](../31_ran.ipynb#RAN)") == "[`RAN`](../ran.md#RAN) of [RAN](../ran.md#RAN)"
+    assert links("see `RAN()`") == "see [`RAN()`](../ran.md#RAN)"
+    assert links("[a](../results/a.json)") == "[a](https://code.example/nbs/results/a.json)"
+    same = "`RANs`, [out](https://a.b/c) ![x](images/x.png)\n```\n[a](b.ipynb), `RAN`\n```"
+    assert links(same) == same
+    assert Links(Path("31_ran.ipynb"), {"RAN": Path("31_ran.ipynb")})("`RAN`") == "[`RAN`](#RAN)"
+
+
+def test_prose():
+    assert nbsite.space_lists("Two:\n- a\n- b\n") == "Two:\n\n- a\n- b\n"
+    assert nbsite.fence("```").startswith("````\n")
+
+
+def test_cells(tmp_path):
+    picture = nbsite.Pictures(tmp_path, "ran")
+    png = {"output_type": "display_data", "data": {"image/png": "aGk=", "text/plain": "<Figure>"}, "metadata": {}}
+    shown = "![Two items](ran_files/figure-1.png)\n\n*Two items*\n"
+    assert output_markdown(png, {"fig-cap": "Two items"}, picture) == shown
+    assert (tmp_path / "ran_files/figure-1.png").read_bytes() == b"hi"
+    stream = {"output_type": "stream", "name": "stdout", "text": ["red"]}
+    assert output_markdown(stream, {}, picture) == "```{ .text .output }\nred\n```\n"
+    assert nbsite.plain_html('<style scoped>\na\n</style>\n<table border="1">\n\n</table>') == "<table>\n</table>"
+    assert nbsite.plain_html("<style>a</style><p>b</p>") == "<style>a</style><p>b</p>"
+    assert cell_markdown(mk_cell("#| hide\nimport this"), picture) == ""
+    code = lambda s: AttrDict(cell_type="code", source=s, outputs=[result])  # noqa: E731
+    result = {"output_type": "execute_result", "data": {"text/plain": ["42"]}}
+    said = "```python\n6 * 7\n```\n\n```{ .text .output }\n42\n```\n"
+    assert cell_markdown(code("#| slow\n6 * 7"), picture) == said
+    fold = cell_markdown(code("#| code-fold: true\n6 * 7"), picture)
+    assert fold.startswith('??? source "Code"\n\n    ```python\n    6 * 7') and fold.endswith(said[-32:])
+
+
+def test_page(tmp_path):
+    core = nbsite.page(ROOT / "nbs/00_core.ipynb", Links(Path("00_core.ipynb"), {}), tmp_path)
+    assert "# Core" in core and "#seed_everything" in core and "<code>intrr.core</code>" in core
+
+
+def test_navigation():
+    sections = navigation()
+    assert sections[0] == ("", [Path("index.ipynb")]) and Path("00_core.ipynb") in dict(sections)["Ground"]
+
+
+def test_a_folder_of_other_things_is_not_replaced(tmp_path):
+    (tmp_path / "precious.txt").touch()
+    with pytest.raises(SystemExit, match="holds other things than a site"):
+        nbsite.site(tmp_path)
+    assert (tmp_path / "precious.txt").exists()
+
+
+def test_readme_of_a_small_project(tmp_path):
+    text = "# a\n\n[data](10_data.ipynb), [licence](../LICENSE), [web](https://a.b)"
+    cells = [mk_cell(text, "markdown"), mk_cell("#| hide\nimport os"), mk_cell("print(6 * 7)")]
+    (tmp_path / "nbs").mkdir()
+    write_nb(new_nb(cells), tmp_path / "nbs/index.ipynb")
+    text = readme_text(tmp_path)
+    assert "(nbs/10_data.ipynb), [licence](LICENSE), [web](https://a.b)" in text and "import os" not in text
+    assert text.endswith("```python\nprint(6 * 7)\n```\n")
+
+
 def test_readme_is_the_index_notebook():
-    assert (ROOT / "README.md").read_text(encoding="utf-8") == readme_text(ROOT), "run python -m intrr.docs readme"
+    assert (ROOT / "README.md").read_text(encoding="utf-8") == readme_text(), "run python .docs readme"
 
 
 def test_readme_links_resolve():
@@ -122,10 +237,10 @@ def test_readme_links_resolve():
 
 
 def test_commands_in_the_text_exist():
-    said = [(p.name, m) for p in notebooks(ROOT) for m in re.findall(r"\bintrr ([a-z]+) ([^`\n\"]*)", p.read_text())]
+    said = [(p.name, m) for p in notebooks() for m in re.findall(r"\bintrr ([a-z]+) ([^`\n\"]*)", p.read_text())]
     said = [(page, name, re.findall(r"--([a-z-]+)", rest)) for page, (name, rest) in said if name in COMMANDS]
     assert len(said) > 20 and sum(bool(options) for *_, options in said) > 10
     known = {name: {p.replace("_", "-") for p in inspect.signature(fn).parameters} for name, fn in COMMANDS.items()}
     assert not [(page, name, o) for page, name, options in said for o in options if o not in known[name]]
-    inline = [(p.name, m) for p in notebooks(ROOT) for m in re.findall(r"`intrr ([a-z]+)", p.read_text())]
+    inline = [(p.name, m) for p in notebooks() for m in re.findall(r"`intrr ([a-z]+)", p.read_text())]
     assert not [(page, name) for page, name in inline if name not in COMMANDS]

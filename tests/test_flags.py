@@ -5,19 +5,18 @@ or the two behind it is its *twin*: a cell without a flag that asserts something
 Or it is prose, with a sentence that begins with "Needs" and tells what: files, weights, a GPU, seconds, minutes."""
 
 import re
-from pathlib import Path
 
 import pytest
+from execnb.nbio import read_nb
+from fastcore.basics import AttrDict
+from nbrun import directives, notebooks, settings
 
-from intrr.docs import directives, notebooks, read_cells, settings
-
-ROOT = Path(__file__).parents[1]
-FLAGS = set(settings(ROOT)["tst_flags"].split())
+FLAGS = set(settings()["tst_flags"].split())
 REASON = re.compile(r"(?:^|[.:;(*] *)Needs [^.]*\b(?:files|weights|GPU|seconds|minutes)\b", re.M)
 
 
 def flagged(cell):
-    return cell["cell_type"] == "code" and bool(FLAGS & directives(cell["source"]).keys())
+    return cell["cell_type"] == "code" and bool(FLAGS & directives(cell).keys())
 
 
 def stands_for(cell):
@@ -26,7 +25,7 @@ def stands_for(cell):
     if cell["cell_type"] == "markdown":
         return bool(REASON.search(source))
     told = re.search(r"^# Twin of ", source, re.M) and re.search(r"^\s*(?:assert|test_\w+\()", source, re.M)
-    runs = directives(source).get("eval") != "false" and not flagged(cell)
+    runs = directives(cell).get("eval") != "false" and not flagged(cell)
     return cell["cell_type"] == "code" and runs and bool(told)
 
 
@@ -39,14 +38,14 @@ def alone(cells):
     ]
 
 
-@pytest.mark.parametrize("path", notebooks(ROOT), ids=lambda p: p.stem)
+@pytest.mark.parametrize("path", notebooks(), ids=lambda p: p.stem)
 def test_flagged_cells_have_a_twin_or_a_reason(path):
-    found = "\n\n".join(alone(read_cells(path)))
+    found = "\n\n".join(alone(read_nb(path).cells))
     assert not found, f"{path.name}: give these a twin ('# Twin of …') or a reason ('Needs …') beside them:\n{found}"
 
 
 def cell(source, kind="code"):
-    return {"cell_type": kind, "source": source}
+    return AttrDict(cell_type=kind, source=source)
 
 
 TWIN, PLAIN = cell("# Twin of the next cell\nassert 1 + 1 == 2"), cell("1 + 1")

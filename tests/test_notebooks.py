@@ -9,12 +9,12 @@ import os
 from pathlib import Path
 
 import pytest
+from nbrun import execute, notebooks
 
-from intrr.docs import execute, notebooks
 from intrr.experiments import Run
 
 ROOT = Path(__file__).parents[1]
-NOTEBOOKS = notebooks(ROOT)
+NOTEBOOKS = notebooks()
 EXPORTING = [p for p in NOTEBOOKS if "default_exp" in p.read_text(encoding="utf-8")]
 DATA = Path(os.environ.get("INTRR_DATA", ROOT.parent / "shared/data"))  # where the notebooks look for it
 FLAGS = ("data",) if all((DATA / name).is_dir() for name in ("beauty", "sports", "toys")) else ()
@@ -48,7 +48,8 @@ def test_figure_in_a_kernel():
     from jupyter_client.manager import run_kernel
 
     code = """
-    from intrr.sids import health_figure, random_sids
+    from intrr.health import health_figure
+    from intrr.sids import random_sids
     health_figure(random_sids(50, 2, 8))"""
     shown: list[dict] = []
     with run_kernel(kernel_name="python3", cwd=str(ROOT)) as client:

@@ -15,10 +15,9 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from nbrun import settings
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
-
-from intrr.docs import settings
 
 ROOT = Path(__file__).parents[1]
 MODULES = sorted(p.stem for p in (ROOT / "intrr").glob("*.py"))
@@ -42,7 +41,7 @@ def dist(tmp_path_factory):
 
 
 def requirements(key):
-    return [Requirement(r) for r in settings(ROOT)[f"{key}requirements"].split()]
+    return [Requirement(r) for r in settings()[f"{key}requirements"].split()]
 
 
 def active(requirements, extras=()):
@@ -113,7 +112,7 @@ def imported(path):
 
 
 def test_every_import_is_declared():
-    keys = [k.removesuffix("requirements") for k in settings(ROOT) if k.endswith("requirements")]
+    keys = [k.removesuffix("requirements") for k in settings() if k.endswith("requirements")]
     declared = {canonicalize_name(r.name) for k in keys for r in requirements(k)}
     owners = metadata.packages_distributions()
     used = {m for p in (ROOT / "intrr").glob("*.py") for m in imported(p)} - set(sys.stdlib_module_names) - {"intrr"}
