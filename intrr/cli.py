@@ -24,20 +24,12 @@ from torch import Tensor
 from tyro.conf import Positional
 
 from .core import InputError, atomic_path, environment, first_process, pick_device, save_json, to_jsonable
-from .efficiency import Source, bench_table, machine_folder, plan, run_benches
-from .evaluation import markdown, table
-from intrr.experiments import (
-    Run,
-    Setup,
-    evaluate_baseline,
-    kept_record,
-    run_matrix,
-    size_recipe,
-    span,
-    stage_one,
-    time_left,
-)
-from .experiments import matrix as make_matrix
+from .benches import Source, plan_benches
+from .efficiency import bench_table, machine_folder, run_benches
+from .records import markdown, table
+from .experiments import Run, Setup, evaluate_baseline, kept_record, size_recipe, stage_one
+from .matrix import run_matrix, span, time_left
+from .matrix import matrix as make_matrix
 from .health import health_text
 from .intrr_model import IntRR
 from .new_items import add_items
@@ -408,7 +400,7 @@ def bench(
     where = pick_device(device)
     threads = threads or environment()["cores"]
     source = Source(data, str(run) if run else None)
-    rows = plan(what, size, only, source.trained("intrr"), where.type == "cuda")
+    rows = plan_benches(what, size, only, source.trained("intrr"), where.type == "cuda")
     if not dry_run and data:
         run = Run.open(run, data).folder if run else stage_one(Setup(data), work, device).folder
         source = replace(
