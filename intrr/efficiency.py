@@ -42,9 +42,9 @@ from intrr.core import (
     to_jsonable,
 )
 from .data import Dataset
-from .records import load_records, select
+from .records import load_records, select_records
 from .experiments import load_model, size_recipe
-from .matrix import span
+from .matrix import duration_text
 from .flattened import TIGER, FlatSID
 from .graphs import Replay
 from .intrr_model import IntRR
@@ -826,7 +826,7 @@ def _forecast(bar: tqdm, left: Sequence[Bench], folder: Path) -> None:
     if not bar.disable:
         seconds = seconds_left(left, machine_records(folder))
         bar.set_description(left[0].name, refresh=False)
-        bar.set_postfix_str(f"about {span(seconds)} left" if seconds else "")
+        bar.set_postfix_str(f"about {duration_text(seconds)} left" if seconds else "")
 
 # %% ../nbs/80_efficiency.ipynb #28ea2576
 def machine_records(
@@ -864,7 +864,7 @@ def changes(
     results: str | Path = "nbs/results",
 ) -> pd.DataFrame:  # By machine: `what`, `expected`, `measured`, `before`, `after`, `unit`, `since`
     "What each optimisation gave, the most useful first"
-    found = select(load_records(Path(results) / "efficiency", "efficiency"), task="change")
+    found = select_records(load_records(Path(results) / "efficiency", "efficiency"), task="change")
     columns = ["machine", "what", "expected", "measured", "before", "after", "unit", "since"]
     rows = [{**r, "machine": device_slug(r["environment"])} for r in found]
     return pd.DataFrame(rows, columns=columns).sort_values(["machine", "measured"], ascending=[True, False])
