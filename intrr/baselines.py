@@ -17,9 +17,9 @@ from scipy import sparse
 from torch import Tensor
 
 from .core import InputError
-from .data import Dataset, Split
+from .data import Dataset, Split, rows_of_users
 from .evaluation import gains, ranks
-from .models import Recommender
+from .recommenders import Recommender
 
 # %% auto #0
 __all__ = ['GRID', 'T', 'Constants', 'Popularity', 'transitions', 'weighted_rows', 'tiebreak', 'LastItemCounts', 'Tunable',
@@ -187,7 +187,7 @@ def some_users(
     users: int,  # At most
 ) -> Split:
     "A part with so many of its users, always the same ones"
-    return split.take(split.some(users))
+    return split.take(rows_of_users(split, users))
 
 
 Constants = dict[str, float]

@@ -37,14 +37,17 @@ from intrr.core import (
     keep_freed_memory,
     load_json,
     pick_device,
-    plain,
     save_json,
     seed_everything,
+    to_jsonable,
 )
 from .data import Dataset
 from .evaluation import load_records, select
 from .experiments import load_model, size_recipe, span
-from .models import MODELS, TIGER, FlatSID, IntRR, Replay, SequenceModel, build_model
+from .flattened import TIGER, FlatSID
+from .graphs import Replay
+from .intrr_model import IntRR
+from .recommenders import SequenceModel, build_model, model_names
 from .sids import SemanticIDs, random_sids
 from .synthetic import open_dataset
 from .training import Stepper, epoch_batches, make_stepper, training_precision
@@ -360,8 +363,8 @@ def bench_model(
     device: torch.device,
 ) -> SequenceModel:  # In `eval` mode
     "The model of a row"
-    if bench.model not in MODELS:
-        raise InputError(f"no model '{bench.model}'; known: {', '.join(MODELS)}")
+    if bench.model not in model_names():
+        raise InputError(f"no model '{bench.model}'; known: {', '.join(model_names())}")
     if bench.size == "trained":
         return load_model(Path(source.run or "") / f"{bench.model}.safetensors", sids, str(device))[0]
     recipe = size_recipe(bench.model, bench.backbone, bench.size)
@@ -721,7 +724,7 @@ def measure(
     weights = {} if bench.task == "ceiling" else {"trained": bench.size == "trained"}
     told = {"kind": "efficiency", "name": bench.name, "dataset": source.dataset_of(bench), **weights}
     took = {"took": time.perf_counter() - start, "environment": environment(device)}
-    return plain(told | asdict(bench) | found | took)
+    return to_jsonable(told | asdict(bench) | found | took)
 
 
 def measure_group(
@@ -771,7 +774,7 @@ def run_group(
     root = str(Path(str(sys.modules["intrr"].__file__)).parents[1])
     own = {"OMP_NUM_THREADS": str(threads), "PYTHONPATH": os.pathsep.join([root, os.environ.get("PYTHONPATH", "")])}
     call = "import sys; from intrr.efficiency import measure_group; measure_group(sys.argv[1])"
-    words = json.dumps(plain({**job, "rows": rows}))
+    words = json.dumps(to_jsonable({**job, "rows": rows}))
     with tempfile.TemporaryFile("w+") as errors:
         with subprocess.Popen(
             [sys.executable, "-c", call, words], stdout=subprocess.PIPE, stderr=errors, text=True, env=os.environ | own

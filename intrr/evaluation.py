@@ -16,9 +16,9 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from .core import InputError, environment, load_json, load_tensors, plain, save_json, save_tensors
+from .core import InputError, environment, load_json, load_tensors, save_json, save_tensors, to_jsonable
 from .data import Split
-from .models import Recommender
+from .recommenders import Recommender
 
 # %% auto #0
 __all__ = ['MODELS', 'standing', 'mid_ranks', 'without', 'ranks', 'save_ranks', 'load_ranks', 'gains', 'per_user', 'metrics',
@@ -288,7 +288,7 @@ def record(
         "parts": parts,
     }
     body = {"seed": seed, "config": config or {}, "params": params, "metrics": metrics}
-    return plain({**head, **body, "seconds": seconds or {}, "epochs": epochs, "environment": environment(device)})
+    return to_jsonable({**head, **body, "seconds": seconds or {}, "epochs": epochs, "environment": environment(device)})
 
 # %% ../nbs/60_evaluation.ipynb #781ad1e6
 def save_record(

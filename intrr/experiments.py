@@ -19,7 +19,7 @@ from filelock import FileLock, Timeout
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from .transitions import BASELINES, TextTransitions, fit_baseline
+import intrr.rqvae  # noqa: F401  # residual VQ and RQ-VAE register themselves
 from .baselines import Tunable
 from intrr.core import (
     InputError,
@@ -28,11 +28,11 @@ from intrr.core import (
     load_json,
     load_tensors,
     pick_device,
-    plain,
     save_json,
     save_tensors,
     seed_everything,
     stopwatch,
+    to_jsonable,
 )
 from .data import Dataset
 from intrr.evaluation import (
@@ -47,13 +47,19 @@ from intrr.evaluation import (
     save_traits,
 )
 from .features import TextFeatures
-from .models import MODELS, IntRR, Recipe, Recommender, SequenceModel, build_model
+from .protocols import shuffle_ties
+from .transitions import BASELINES, TextTransitions, fit_baseline
+from . import flattened as flattened  # registers its models
+from .health import health_card
+from .intrr_model import IntRR
 from .pooling import Pooled, pool
-from .protocols import check_protocol, under
+from .protocols import check_protocol, with_protocol
 from .quantizers import QUANTIZERS, Quantizer
-from .sids import SemanticIDs, health
+from .recipes import Recipe
+from .recommenders import Recommender, SequenceModel, build_model, model_names
+from .sids import SemanticIDs
 from .synthetic import open_dataset
-from .text import DEFAULT_ENCODER, encode, tfidf
+from .text import DEFAULT_ENCODER, encode_texts, tfidf
 from .training import Progress, fit, load_weights, training_precision
 
 # %% auto #0
@@ -99,7 +105,7 @@ class Setup:
     def open(self) -> Dataset:
         "The data under the protocol, with ties in the order asked for"
         data = open_dataset(self.data)
-        return under(data if self.ties is None else data.shuffle_ties(self.ties), self.protocol, self.fit)
+        return with_protocol(data if self.ties is None else shuffle_ties(data, self.ties), self.protocol, self.fit)
 
     @property
     def order(self) -> str:
@@ -110,7 +116,7 @@ class Setup:
 
     def embed(self, dataset: Dataset, device: str | torch.device = "cpu", progress: bool = True) -> Tensor:
         "Embeddings of the items' text, `(N, dim)`, from the cache if they were made before"
-        return encode(dataset.items["text"].tolist(), self.text_encoder, device=device, progress=progress)
+        return encode_texts(dataset.items["text"].tolist(), self.text_encoder, device=device, progress=progress)
 
     @property
     def text_encoder(self) -> str:
@@ -142,7 +148,7 @@ class Experiment:
     variant: str | None = None  # What an ablation changes
 
     def __post_init__(self):
-        kind, known = ("trained", MODELS) if self.recipe else ("untrained", BASELINES)
+        kind, known = ("trained", model_names()) if self.recipe else ("untrained", BASELINES)
         if self.model not in known:
             raise InputError(f"no {kind} model '{self.model}'; known: {', '.join(known)}")
 
@@ -176,7 +182,7 @@ class Experiment:
     @property
     def values(self) -> dict[str, Any]:
         "All that the result depends on, by name"
-        parts = {"setup": plain(replace(self.setup, data=self.dataset)), "recipe": plain(self.recipe) or {}}
+        parts = {"setup": to_jsonable(replace(self.setup, data=self.dataset)), "recipe": to_jsonable(self.recipe) or {}}
         nested = {f"{part}.{k}": v for part, values in parts.items() for k, v in values.items()}
         return {"model": self.model, "seed": self.seed, **nested}
 
@@ -360,7 +366,7 @@ class Run:
     @property
     def trained(self) -> list[str]:
         "Names of the models that have been trained here"
-        return [name for name in MODELS if (self.folder / f"{name}.safetensors").exists()]
+        return [name for name in model_names() if (self.folder / f"{name}.safetensors").exists()]
 
     @property
     def learned(self) -> int:
@@ -394,7 +400,7 @@ class Run:
 
     def health(self) -> Any:
         "The health card of the Semantic IDs, with the categories of this catalogue"
-        return health(self.sids, dataset=self.dataset)
+        return health_card(self.sids, dataset=self.dataset)
 
     def train(
         self,
@@ -446,7 +452,7 @@ class Run:
         if epoch is not None and not path.exists():
             kept = ", ".join(map(str, self.epochs(model))) or "none; train with keep=1"
             raise InputError(f"{self.folder}: epoch {epoch} of '{model}' was not kept; kept: {kept}")
-        if model not in MODELS or not path.exists():
+        if model not in model_names() or not path.exists():
             raise InputError(f"{self.folder}: no trained '{model}'; here are {', '.join([*self.trained, *BASELINES])}")
         recipe = Recipe.read(load_tensors(path)[1]["recipe"])
         net, meta = load_model(path, self.sids, device, self.features(recipe, device))
@@ -490,7 +496,7 @@ def make_record(
     device: str | torch.device = "cpu",
 ) -> dict[str, Any]:
     "The record of an experiment"
-    now, times = plain(meta.get("progress")) or {}, {"evaluate": seconds}
+    now, times = to_jsonable(meta.get("progress")) or {}, {"evaluate": seconds}
     if now:
         times |= {"train": now["seconds"], "epoch": now["seconds"] / max(1, now["epoch"])}
         times["validate"] = now["validation_seconds"]

@@ -27,11 +27,13 @@ from torch import Tensor
 from .core import InputError
 from .decoding import beam_search, ran_step
 from .experiments import Run
-from .models import IntRR, ItemTokens, Recommender, SequenceModel, check_histories
+from .health import category_labels, co_occurring_items
+from .intrr_model import IntRR
 from .pooling import Pooled
 from .ran import Redistribution
+from .recommenders import ItemTokens, Recommender, SequenceModel, check_histories
 from .redistribution import pick_groups, redistribution_of
-from .sids import SemanticIDs, category_labels, partners, sid_text
+from .sids import SemanticIDs, sid_text
 from .style import COLOURS
 from .tree import tree_frame
 
@@ -65,7 +67,7 @@ class Catalogue:
         lower = [f"{t} {b if isinstance(b, str) else ''} {i}".lower() for t, b, i in named]
         labels = category_labels(items) if "categories" in items else [""] * n
         words = code_words(run.sids, titles)
-        return cls(titles, lower, labels, run.dataset.popularity(), partners(run.dataset), words)
+        return cls(titles, lower, labels, run.dataset.popularity(), co_occurring_items(run.dataset), words)
 
 # %% ../nbs/90_explorer.ipynb #7e24dada
 def code_words(

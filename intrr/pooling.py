@@ -15,7 +15,7 @@ from torch import Tensor
 from .baselines import Tunable, tune
 from .core import InputError, load_tensors, save_tensors
 from .data import Dataset
-from .models import SequenceModel
+from .recommenders import SequenceModel
 from .transitions import PackedTransitions, TextTransitions
 
 # %% auto #0

@@ -12,7 +12,6 @@ from typing import Any
 import pandas as pd
 import torch
 
-from .transitions import BASELINES
 from .core import InputError
 from intrr.evaluation import (
     alone,
@@ -29,6 +28,7 @@ from intrr.evaluation import (
     table,
 )
 from .experiments import ABLATIONS, Setup
+from .transitions import BASELINES
 
 # %% auto #0
 __all__ = ['LABELS', 'published', 'matrix_records', 'twins', 'pairs', 'paper_table', 'by_system', 'systems', 'in_same_orders',

@@ -29,8 +29,10 @@ from intrr.core import (
     seed_everything,
     stopwatch,
 )
-from .data import Dataset, Split
-from .models import TIGER, Recipe, Recommender, SequenceModel
+from .data import Dataset, Split, row_weights, rows_of_users
+from .flattened import TIGER
+from .recipes import Recipe
+from .recommenders import Recommender, SequenceModel
 
 # %% auto #0
 __all__ = ['windows', 'length_batches', 'length_borders', 'shape_batches', 'Processes', 'sum_rows', 'RowAdam', 'make_optimizer',
@@ -378,10 +380,10 @@ def validation_recall(
     "Recall@k over the users of `split`; raises `InputError` for a part without targets, and for scores that are NaN"
     if split.target is None:
         raise InputError(f"{split}: this part has no targets; use valid() or test()")
-    chosen = split.some(sample)
+    chosen = rows_of_users(split, sample)
     users = chosen if processes is None else processes.share(chosen)
     device = model.device if isinstance(model, SequenceModel) else "cpu"
-    weight = split.take(chosen).weights()
+    weight = row_weights(split.take(chosen))
     total, share = float(weight.sum()), (weight if processes is None else processes.share(weight)).to(device)
     width = split.lengths[users].clamp(max=model.max_len)
     x, y = split.histories(users, model.max_len).to(device), split.target[users].to(device)

@@ -23,7 +23,7 @@ from .baselines import LastItemCounts, Popularity, TransitionKNN, Tunable, tune
 from .core import InputError
 from .data import Dataset, Split
 from .features import WordVectors, item_words, text_neighbours
-from .models import Recommender, last_items
+from .recommenders import Recommender, last_items
 
 # %% auto #0
 __all__ = ['SMOOTHING_GRID', 'BASELINES', 'decayed_pairs', 'Overlay', 'overlay', 'TextTransitions', 'similar_texts', 'pack_rows',

@@ -12,7 +12,10 @@ from accelerate import notebook_launcher
 from intrr.cli import main
 from intrr.core import load_tensors, save_tensors, seed_everything
 from intrr.experiments import Run
-from intrr.models import FlatSID, IntRR, Recipe, SASRec
+from intrr.flattened import FlatSID
+from intrr.intrr_model import IntRR
+from intrr.recipes import Recipe
+from intrr.recommenders import SASRec
 from intrr.sids import random_sids
 from intrr.synthetic import make_catalogue
 from intrr.training import Processes, fit, make_optimizer, train_step, windows

@@ -10,9 +10,10 @@ import pytest
 import torch
 
 from intrr.core import load_tensors
-from intrr.data import load
 from intrr.evaluation import check_records, leaning, load_records, misfits, record_ranks, traits, traits_path
 from intrr.experiments import data_fingerprint
+from intrr.protocols import shuffle_ties
+from intrr.readers import read_folder
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "nbs" / "results"
@@ -55,10 +56,10 @@ def test_ranks_come_from_the_data(dataset):
     "Fingerprint, users and targets; with the targets of other users the ranks have nothing to do"
     if not (DATA / dataset).exists():
         pytest.skip(f"no data at {DATA / dataset}")
-    data = load(DATA / dataset)
+    data = read_folder(DATA / dataset)
     assert data_fingerprint(data) == KNOWN[dataset]
     for ties in {r["config"]["setup"]["ties"] for r in RUNS if r["dataset"] == dataset}:
-        split = (data if ties is None else data.shuffle_ties(ties)).test()
+        split = (data if ties is None else shuffle_ties(data, ties)).test()
         users = traits(split)
         runs = [r for r in RUNS if r["dataset"] == dataset and r["config"]["setup"]["ties"] == ties]
         stored = load_tensors(traits_path(runs[0], RESULTS))[0]
