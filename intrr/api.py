@@ -21,9 +21,10 @@ import torch
 from torch import Tensor
 
 from .core import InputError, atomic_path, load_json, save_json
-from .data import Dataset, from_frame, pad_runs, save
+from .data import Dataset, pad_runs
 from .experiments import PARTS, Run, Setup
-from .models import Recommender
+from .readers import write_folder
+from .recommenders import Recommender
 from .pooling import Pooled
 
 # %% auto #0
@@ -207,7 +208,7 @@ def open_run(
 ) -> Run:
     "The run in a folder, made with a copy of the data if there is none"
     if isinstance(data, Dataset) and not (folder / "run.json").exists():
-        save(data, folder / "data" / data.name)
+        write_folder(data, folder / "data" / data.name)
     source = folder / "data" / data.name if isinstance(data, Dataset) else Path(data)
     setup = Setup(str(source.resolve()), encoder=encoder, seed=seed)
     run = Run.create(folder, setup, device, progress)
