@@ -25,19 +25,10 @@ from tyro.conf import Positional
 
 from .core import InputError, atomic_path, environment, first_process, pick_device, save_json, to_jsonable
 from .efficiency import Source, bench_table, machine_folder, plan, run_benches
-from .evaluation import markdown, table
-from intrr.experiments import (
-    Run,
-    Setup,
-    evaluate_baseline,
-    kept_record,
-    run_matrix,
-    size_recipe,
-    span,
-    stage_one,
-    time_left,
-)
-from .experiments import matrix as make_matrix
+from .records import markdown, table
+from .experiments import Run, Setup, evaluate_baseline, kept_record, size_recipe, stage_one
+from .matrix import run_matrix, span, time_left
+from .matrix import matrix as make_matrix
 from .health import health_text
 from .intrr_model import IntRR
 from .new_items import add_items

@@ -42,15 +42,17 @@ from intrr.core import (
     to_jsonable,
 )
 from .data import Dataset
-from .evaluation import load_records, select
-from .experiments import load_model, size_recipe, span
+from .records import load_records, select
+from .experiments import load_model, size_recipe
+from .matrix import span
 from .flattened import TIGER, FlatSID
 from .graphs import Replay
 from .intrr_model import IntRR
 from .recommenders import SequenceModel, build_model, model_names
 from .sids import SemanticIDs, random_sids
 from .synthetic import open_dataset
-from .training import Stepper, epoch_batches, make_stepper, training_precision
+from .batches import training_precision
+from .training import Stepper, epoch_batches, make_stepper
 
 # %% auto #0
 __all__ = ['PRODUCTS', 'SPREAD', 'WIDTHS', 'LENGTHS', 'CATALOGUES', 'PLANS', 'synchronise', 'seconds_of', 'repeats', 'time_calls',

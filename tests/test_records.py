@@ -1,6 +1,6 @@
 """Every stored number can be believed: records name their code and their data, and have the ranks that they come from.
 
-What a record must have stands in `intrr.evaluation.check_records`, with an example of each fault. Where the data are at
+What a record must have stands in `intrr.records.check_records`, with an example of each fault. Where the data are at
 hand, the records are held against them as well."""
 
 import os
@@ -10,10 +10,11 @@ import pytest
 import torch
 
 from intrr.core import load_tensors
-from intrr.evaluation import check_records, leaning, load_records, misfits, record_ranks, traits, traits_path
+from intrr.evaluation import traits
 from intrr.experiments import data_fingerprint
 from intrr.protocols import shuffle_ties
 from intrr.readers import read_folder
+from intrr.records import check_records, leaning, load_records, misfits, record_ranks, traits_path
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "nbs" / "results"
