@@ -24,7 +24,8 @@ from torch import Tensor
 from tyro.conf import Positional
 
 from .core import InputError, atomic_path, environment, first_process, pick_device, save_json, to_jsonable
-from .efficiency import Source, bench_table, machine_folder, plan, run_benches
+from .benches import Source, plan_benches
+from .efficiency import bench_table, machine_folder, run_benches
 from .records import markdown_table, table
 from .experiments import Run, Setup, evaluate_baseline, kept_record, size_recipe, stage_one
 from .matrix import run_matrix, duration_text, time_left
@@ -399,7 +400,7 @@ def bench(
     where = pick_device(device)
     threads = threads or environment()["cores"]
     source = Source(data, str(run) if run else None)
-    rows = plan(what, size, only, source.trained("intrr"), where.type == "cuda")
+    rows = plan_benches(what, size, only, source.trained("intrr"), where.type == "cuda")
     if not dry_run and data:
         run = Run.open(run, data).folder if run else stage_one(Setup(data), work, device).folder
         source = replace(

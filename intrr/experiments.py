@@ -341,7 +341,9 @@ class Run:
             raise InputError(f"{folder}: no run.json; a run folder is made by 'intrr run' or 'intrr sids'")
         meta = load_json(folder / "run.json")
         try:
-            setup, seen = Setup(**meta["setup"] | ({"data": str(data)} if data else {})), meta["data"]
+            within = folder / meta["setup"]["data"]
+            source = str(data or (within if within.is_dir() else meta["setup"]["data"]))
+            setup, seen = Setup(**meta["setup"] | {"data": source}), meta["data"]
         except (KeyError, TypeError) as e:
             raise InputError(f"{folder / 'run.json'}: not the description of a run ({e}); make the run again") from e
         dataset = setup.open()

@@ -80,7 +80,7 @@ def paired_leads(
     folder: str | Path = "nbs/results",  # Where their ranks stand
     metric: str = "recall@10",
     mask: str = "unmasked",  # or `masked`
-) -> pd.DataFrame:  # By quantizer, backbone: `difference`, `low`, `high`, `real`
+) -> pd.DataFrame:  # By quantizer, backbone: `difference`, `low`, `high`, `significant`
     "IntRR minus the flattened baseline, means over the runs that both have, with paired 95 % intervals"
     rows, records = {}, [r for r in records if not r.get("parts")]
     for q, b in dict.fromkeys((r["quantizer"], r["backbone"]) for r in select_records(records, model="intrr")):
@@ -91,7 +91,7 @@ def paired_leads(
             difference, low, high = compare(ours, flat, folder, metric, mask)
             rows[q, b] = difference, low, high, not low <= 0 <= high
     index = pd.MultiIndex.from_tuples(list(rows), names=["quantizer", "backbone"])
-    return pd.DataFrame(list(rows.values()), index=index, columns=["difference", "low", "high", "real"])
+    return pd.DataFrame(list(rows.values()), index=index, columns=["difference", "low", "high", "significant"])
 
 # %% ../nbs/65_tables.ipynb #a3285674
 def paper_table(
@@ -180,7 +180,7 @@ def system_differences(
     folder: str | Path = "nbs/results",
     metric: str = "recall@10",
     mask: str = "masked",  # or `unmasked`
-) -> pd.DataFrame:  # By system: `model`, `difference`, `low`, `high`, `real`
+) -> pd.DataFrame:  # By system: `model`, `difference`, `low`, `high`, `significant`
     "Each system minus the reference in the tie orders of both, with paired 95 % intervals; `InputError` without it"
     found, rows = by_system(records), {}
     if reference not in found:
@@ -190,7 +190,7 @@ def system_differences(
         if name != reference and ours:
             difference, low, high = compare(ours, theirs, folder, metric, mask)
             rows[name] = runs[0]["model"], difference, low, high, not low <= 0 <= high
-    columns = ["model", "difference", "low", "high", "real"]
+    columns = ["model", "difference", "low", "high", "significant"]
     return pd.DataFrame.from_dict(rows, "index", columns=columns).sort_values("difference", ascending=False)
 
 # %% ../nbs/65_tables.ipynb #79bc105e
@@ -221,7 +221,7 @@ def ablation_table(
     folder: str | Path = "nbs/results",
     metric: str = "recall@10",
     mask: str = "masked",  # or `unmasked`
-) -> pd.DataFrame:  # By question, variant: `runs`, `value`, `difference`, `low`, `high`, `real`
+) -> pd.DataFrame:  # By question, variant: `runs`, `value`, `difference`, `low`, `high`, `significant`
     "Each change of the recipe against no change, with paired 95 % intervals; what has not been run is left out"
     own = {"dataset": dataset, "size": size, "model": "intrr", "quantizer": "rkmeans"}
     base = select_records(load_records(folder), **own, backbone="transformer")
@@ -241,5 +241,5 @@ def ablation_table(
                 rows[question, variant] = len(runs), value, difference, low, high, not low <= 0 <= high
     index = pd.MultiIndex.from_tuples(list(rows), names=["question", "variant"])
     return pd.DataFrame(
-        list(rows.values()), index=index, columns=["runs", "value", "difference", "low", "high", "real"]
+        list(rows.values()), index=index, columns=["runs", "value", "difference", "low", "high", "significant"]
     )
