@@ -14,10 +14,12 @@ import torch
 
 from .core import InputError
 from .evaluation import metric_by_bucket, per_user_metric, standard_error
+from .experiments import Setup
+from .matrix import ABLATIONS
 from intrr.records import (
-    network_alone,
     compare,
     load_records,
+    network_alone,
     protocol_words,
     record_ranks,
     record_traits,
@@ -25,8 +27,6 @@ from intrr.records import (
     select_records,
     table,
 )
-from .experiments import Setup
-from .matrix import ABLATIONS
 from .transitions import BASELINES
 
 # %% auto #0
