@@ -33,6 +33,13 @@ def shuffle_ties(
     order = np.lexsort((chance, dataset.times.numpy(), user))
     return replace(dataset, flat=dataset.flat[torch.from_numpy(order)])
 
+# %% ../nbs/15_protocols.ipynb #1eb09e7f
+def _times(dataset: Dataset) -> Tensor:
+    if dataset.times is None:
+        what = f"protocol '{dataset.protocol.name}' needs times"
+        raise InputError(f"dataset '{dataset.name}' has no times, and {what}; add times.txt or use leave-one-out")
+    return dataset.times
+
 # %% ../nbs/15_protocols.ipynb #30bef4ac
 @dataclass(frozen=True)
 class LastDay(Protocol):
@@ -62,13 +69,6 @@ class LastDay(Protocol):
         at = torch.arange(len(user))
         target = dataset.flat[begin[user] + at - at.where(first, 0).cummax(0).values]
         return Split(dataset, part, dataset.offsets[user], begin[user], target, user, end[user])
-
-
-def _times(dataset: Dataset) -> Tensor:
-    if dataset.times is None:
-        what = f"protocol '{dataset.protocol.name}' needs times"
-        raise InputError(f"dataset '{dataset.name}' has no times, and {what}; add times.txt or use leave-one-out")
-    return dataset.times
 
 # %% ../nbs/15_protocols.ipynb #b6bdf79c
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ PROTOCOLS: dict[str, type[Protocol]] = {
 }
 FITS = ("train", "train+valid")  # What models are fitted on
 
-
+# %% ../nbs/15_protocols.ipynb #c8b154b0
 def check_protocol(
     protocol: str,
     fit: str = "train",
@@ -142,7 +142,7 @@ def check_protocol(
     if fit not in FITS:
         raise InputError(f"no fit '{fit}'; known: {', '.join(FITS)}")
 
-
+# %% ../nbs/15_protocols.ipynb #eada28e2
 def with_protocol(
     dataset: Dataset,
     protocol: str = "leave-one-out",  # A name in `PROTOCOLS`
@@ -168,7 +168,7 @@ def scramble_held_out(
     step = torch.randint(1, dataset.n_items, dataset.flat.shape, generator=torch.Generator().manual_seed(seed))
     return replace(dataset, flat=torch.where(held_out, (dataset.flat + step) % dataset.n_items, dataset.flat))
 
-
+# %% ../nbs/15_protocols.ipynb #a30788fc
 def leaks_held_out(
     make: Callable[[Dataset], Any],  # Such as a count of the training part: gives a tensor or a sparse array
     dataset: Dataset,  # Under the protocol in question
