@@ -397,7 +397,7 @@ def systems_figure(
 
 # %% ../nbs/74_plots.ipynb #4dce4a10
 def forest_figure(
-    frame: pd.DataFrame,  # By name: `difference`, `low`, `high`, `real`; perhaps `published`
+    frame: pd.DataFrame,  # By name: `difference`, `low`, `high`, `significant`; perhaps `published`
     metric: str,  # What differs, for the axis
     title: str = "",
 ) -> Page:
@@ -408,7 +408,12 @@ def forest_figure(
         colour = "#0072B2" if row["difference"] > 0 else "#D55E00"
         ax.plot([row["low"], row["high"]], [y, y], color=colour, linewidth=2)
         ax.plot(
-            row["difference"], y, "o", color=colour, markerfacecolor=colour if row["real"] else "white", markersize=7
+            row["difference"],
+            y,
+            "o",
+            color=colour,
+            markerfacecolor=colour if row["significant"] else "white",
+            markersize=7,
         )
     if "published" in frame and frame["published"].notna().any():
         ax.plot(frame["published"], rows, "D", markersize=6, markerfacecolor="none", color="black", label="published")

@@ -14,29 +14,29 @@ import torch
 
 from .backbones import BACKBONES
 from .core import InputError
-from .evaluation import by, gains, standard_error
+from .evaluation import metric_by_bucket, per_user_metric, standard_error
+from .experiments import Setup
+from .matrix import ABLATIONS
 from intrr.records import (
-    alone,
     compare,
     load_records,
+    network_alone,
     protocol_words,
     record_ranks,
     record_traits,
     record_users,
-    select,
+    select_records,
     table,
 )
-from .experiments import Setup
-from .matrix import ABLATIONS
 from .quantizers import QUANTIZERS
 from .recommenders import MODELS
 
 # %% auto #0
-__all__ = ['published', 'matrix_records', 'twins', 'pairs', 'paper_table', 'label_of', 'by_system', 'systems', 'in_same_orders',
-           'against', 'buckets', 'ablation_table']
+__all__ = ['published_table', 'matrix_records', 'matched_runs', 'paired_leads', 'paper_table', 'label_of', 'by_system',
+           'system_table', 'in_same_orders', 'system_differences', 'bucket_table', 'ablation_table']
 
 # %% ../nbs/65_tables.ipynb #67d52e90
-def published(
+def published_table(
     folder: str | Path = "nbs/results",
 ) -> pd.DataFrame:  # A row for each dataset and system, with the four metrics of the paper
     "Numbers that others have published"
@@ -57,17 +57,19 @@ def matrix_records(
 ) -> list[Mapping[str, Any]]:
     "The records of one dataset and size, and those of what needs no training"
     found = [
-        r for r in select(load_records(folder), dataset=dataset) if not MODELS[r["model"]].trained or r["size"] == size
+        r
+        for r in select_records(load_records(folder), dataset=dataset)
+        if not MODELS[r["model"]].trained or r["size"] == size
     ]
     setups = [Setup(**r["config"]["setup"]) for r in found]
     same = [(s.ties is not None) == ties and (s.protocol, s.fit) == (protocol, fit) for s in setups]
     found = [r for r, s in zip(found, same, strict=True) if s]
     if not parts:
         return [r for r in found if not r.get("parts")]
-    return [*found, *(alone(r) for r in found if "+prior" in (r.get("parts") or ""))]
+    return [*found, *(network_alone(r) for r in found if "+prior" in (r.get("parts") or ""))]
 
 # %% ../nbs/65_tables.ipynb #5be1a0ff
-def twins(
+def matched_runs(
     a: Iterable[Mapping[str, Any]],  # Runs of one system
     b: Iterable[Mapping[str, Any]],  # Runs of another
 ) -> tuple[list[Mapping[str, Any]], list[Mapping[str, Any]]]:
@@ -77,21 +79,23 @@ def twins(
     return [keyed[0][key] for key in shared], [keyed[1][key] for key in shared]
 
 
-def pairs(
+def paired_leads(
     records: Sequence[Mapping[str, Any]],  # Of one dataset, size and tie order
     folder: str | Path = "nbs/results",  # Where their ranks stand
     metric: str = "recall@10",
     mask: str = "unmasked",  # or `masked`
-) -> pd.DataFrame:  # By quantizer, backbone: `difference`, `low`, `high`, `real`
+) -> pd.DataFrame:  # By quantizer, backbone: `difference`, `low`, `high`, `significant`
     "IntRR minus the flattened baseline, means over the runs that both have, with paired 95 % intervals"
     rows, records = {}, [r for r in records if not r.get("parts")]
-    for q, b in dict.fromkeys((r["quantizer"], r["backbone"]) for r in select(records, model="intrr")):
-        ours, flat = twins(*(select(records, model=m, quantizer=q, backbone=b) for m in ("intrr", "flat")))
+    for q, b in dict.fromkeys((r["quantizer"], r["backbone"]) for r in select_records(records, model="intrr")):
+        ours, flat = matched_runs(
+            *(select_records(records, model=m, quantizer=q, backbone=b) for m in ("intrr", "flat"))
+        )
         if ours:
             difference, low, high = compare(ours, flat, folder, metric, mask)
             rows[q, b] = difference, low, high, not low <= 0 <= high
     index = pd.MultiIndex.from_tuples(list(rows), names=["quantizer", "backbone"])
-    return pd.DataFrame(list(rows.values()), index=index, columns=["difference", "low", "high", "real"])
+    return pd.DataFrame(list(rows.values()), index=index, columns=["difference", "low", "high", "significant"])
 
 # %% ../nbs/65_tables.ipynb #a3285674
 def paper_table(
@@ -101,11 +105,11 @@ def paper_table(
     order: str = "file",  # Tie order: `file` or `shuffled`
     mask: str = "unmasked",  # or `masked`; the paper does not mask
     metric: str = "recall@10",  # Of the differences
-) -> pd.DataFrame:  # By quantizer, backbone, model: runs, ours, `spread` of the metric over them, published, `pairs`
+) -> pd.DataFrame:  # By quantizer, backbone, model: runs, ours and their `spread`, published, `paired_leads`
     "The paper's table with ours beside; what has not been run is NaN"
     protocol, keys = f"{order}/{mask}", ["quantizer", "backbone", "model"]
     records = [r for r in matrix_records(dataset, size, folder, order == "shuffled") if not r.get("parts")]
-    theirs = published(folder).query("dataset == @dataset and source == 'intrr'").set_index(keys)
+    theirs = published_table(folder).query("dataset == @dataset and source == 'intrr'").set_index(keys)
     columns = ["recall@5", "recall@10", "ndcg@5", "ndcg@10"]
     ours = table(records, protocol).assign(spread=table(records, protocol, how="std")[metric])
     ours = ours.reset_index().set_index(keys)[["runs", *columns, "spread"]]
@@ -113,7 +117,7 @@ def paper_table(
     more = ours.index.difference(theirs.index, sort=False)  # of a dataset that nobody has published
     index = theirs.index.append(more)
     both = ours.reindex(index).join(theirs[columns].add_suffix(" published").reindex(index))
-    return both.join(pairs(records, folder, metric, mask).assign(model="intrr").set_index("model", append=True))
+    return both.join(paired_leads(records, folder, metric, mask).assign(model="intrr").set_index("model", append=True))
 
 # %% ../nbs/65_tables.ipynb #1f38a28a
 def label_of(
@@ -137,7 +141,7 @@ def by_system(
     return found
 
 # %% ../nbs/65_tables.ipynb #a56ef64a
-def systems(
+def system_table(
     records: Iterable[Mapping[str, Any]],  # Of one dataset, size and tie order
     folder: str | Path = "nbs/results",  # Where their ranks stand
     metric: str = "recall@10",
@@ -148,7 +152,7 @@ def systems(
     for name, runs in by_system(records).items():
         found = torch.stack([record_ranks(r, folder, mask) for r in runs])
         user = record_users(runs[0], folder)
-        value = float(gains(found, metric, user).mean())
+        value = float(per_user_metric(found, metric, user).mean())
         rows[name] = runs[0]["model"], len(runs), value, 1.96 * standard_error(found, metric, user)
     return pd.DataFrame.from_dict(rows, "index", columns=["model", "runs", "value", "error"]).sort_values(
         "value", ascending=False
@@ -165,13 +169,13 @@ def in_same_orders(
     return x, y
 
 
-def against(
+def system_differences(
     records: Iterable[Mapping[str, Any]],  # Of one dataset, size and tie order
-    reference: str,  # A system, by the name that `systems` gives it
+    reference: str,  # A system, by the name that `system_table` gives it
     folder: str | Path = "nbs/results",
     metric: str = "recall@10",
     mask: str = "masked",  # or `unmasked`
-) -> pd.DataFrame:  # By system: `model`, `difference`, `low`, `high`, `real`
+) -> pd.DataFrame:  # By system: `model`, `difference`, `low`, `high`, `significant`
     "Each system minus the reference in the tie orders of both, with paired 95 % intervals; `InputError` without it"
     found, rows = by_system(records), {}
     if reference not in found:
@@ -181,11 +185,11 @@ def against(
         if name != reference and ours:
             difference, low, high = compare(ours, theirs, folder, metric, mask)
             rows[name] = runs[0]["model"], difference, low, high, not low <= 0 <= high
-    columns = ["model", "difference", "low", "high", "real"]
+    columns = ["model", "difference", "low", "high", "significant"]
     return pd.DataFrame.from_dict(rows, "index", columns=columns).sort_values("difference", ascending=False)
 
 # %% ../nbs/65_tables.ipynb #79bc105e
-def buckets(
+def bucket_table(
     records: Iterable[Mapping[str, Any]],  # Of one dataset, size and tie order
     trait: str,  # `popularity`, `length` or `same_time`, see `intrr.evaluation.traits`
     edges: Sequence[float],  # Ascending; a bucket holds edge <= value < next edge, the last one all above
@@ -199,7 +203,9 @@ def buckets(
         raise InputError(f"no records to split by {trait}; run the matrix first")
     for system, runs in by_system(records).items():
         found = torch.stack([record_ranks(r, folder, mask) for r in runs])
-        split = by(found, record_traits(runs[0], folder)[trait], edges, metric, record_users(runs[0], folder))
+        split = metric_by_bucket(
+            found, record_traits(runs[0], folder)[trait], edges, metric, record_users(runs[0], folder)
+        )
         frames[system] = split.assign(model=runs[0]["model"])
     return pd.concat(frames, names=["system", trait])
 
@@ -210,23 +216,25 @@ def ablation_table(
     folder: str | Path = "nbs/results",
     metric: str = "recall@10",
     mask: str = "masked",  # or `unmasked`
-) -> pd.DataFrame:  # By question, variant: `runs`, `value`, `difference`, `low`, `high`, `real`
+) -> pd.DataFrame:  # By question, variant: `runs`, `value`, `difference`, `low`, `high`, `significant`
     "Each change of the recipe against no change, with paired 95 % intervals; what has not been run is left out"
     own = {"dataset": dataset, "size": size, "model": "intrr", "quantizer": "rkmeans"}
-    base = select(load_records(folder), **own, backbone="transformer")
+    base = select_records(load_records(folder), **own, backbone="transformer")
     base, changed = (
         [r for r in runs if not protocol_words(r["config"]["setup"]) and not r.get("parts")]
-        for runs in (base, select(load_records(folder, "ablation"), **own))
+        for runs in (base, select_records(load_records(folder, "ablation"), **own))
     )
     rows: dict[tuple[str, str], tuple[Any, ...]] = {}
     for question, group in ABLATIONS.items():
         for variant in group:
-            runs, unchanged = twins(select(changed, variant=variant), base)
+            runs, unchanged = matched_runs(select_records(changed, variant=variant), base)
             if runs:
-                value = float(gains(torch.stack([record_ranks(r, folder, mask) for r in runs]), metric).mean())
+                value = float(
+                    per_user_metric(torch.stack([record_ranks(r, folder, mask) for r in runs]), metric).mean()
+                )
                 difference, low, high = compare(runs, unchanged, folder, metric, mask)
                 rows[question, variant] = len(runs), value, difference, low, high, not low <= 0 <= high
     index = pd.MultiIndex.from_tuples(list(rows), names=["question", "variant"])
     return pd.DataFrame(
-        list(rows.values()), index=index, columns=["runs", "value", "difference", "low", "high", "real"]
+        list(rows.values()), index=index, columns=["runs", "value", "difference", "low", "high", "significant"]
     )
