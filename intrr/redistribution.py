@@ -236,7 +236,7 @@ def last_steps(
 def together(
     red: Redistribution,  # Of the whole catalogue
     sids: SemanticIDs,  # Stage-1 IDs
-    pairs: Tensor,  # `(P, 2)` item rows, such as those of `intrr.sids.partners` or `last_steps`
+    pairs: Tensor,  # `(P, 2)` item rows, such as those of `intrr.health.co_occurring_items` or `last_steps`
 ) -> pd.DataFrame:  # By level: `pairs`, `before`, `after`, their `error`, and what chance gives of each
     "Share of pairs with one code; `error`: half the 95 % interval of the difference, as if pairs were independent"
     rows = {}
