@@ -17,8 +17,8 @@ from .core import InputError
 from .data import Dataset, Protocol, Split
 
 # %% auto #0
-__all__ = ['PROTOCOLS', 'FITS', 'shuffle_ties', 'LastDay', 'Temporal', 'Cold', 'check_protocol', 'with_protocol',
-           'scramble_held_out', 'leaks_held_out']
+__all__ = ['PROTOCOLS', 'FITS', 'REPEATS', 'shuffle_ties', 'LastDay', 'Temporal', 'Cold', 'check_protocol', 'with_protocol',
+           'scramble_held_out', 'leaks_held_out', 'repeat_share', 'masks_history']
 
 # %% ../nbs/15_protocols.ipynb #f72e1672
 def shuffle_ties(
@@ -178,3 +178,24 @@ def leaks_held_out(
     if not isinstance(a, Tensor):
         a, b = (torch.from_numpy(x.toarray()) for x in (a, b))
     return not torch.equal(a, b)
+
+# %% ../nbs/15_protocols.ipynb #cf3d08d1
+REPEATS = 0.01  # Share of repeated items from which on masking loses more than it gains
+
+
+def repeat_share(
+    dataset: Dataset,
+) -> float:  # From 0 to 1
+    "Share of the items of the training part, each history's first aside, that stand in the history before them"
+    user = torch.repeat_interleave(dataset.lengths)
+    inside = torch.arange(len(dataset.flat)) < dataset.train().stop[user]
+    taken = (user * dataset.n_items + dataset.flat)[inside]
+    following = len(taken) - len(user[inside].unique())
+    return (len(taken) - len(taken.unique())) / max(1, following)
+
+# %% ../nbs/15_protocols.ipynb #51f517d2
+def masks_history(
+    dataset: Dataset,
+) -> bool:
+    "Whether recommendations and tables leave out the history by default: not where people repeat items"
+    return repeat_share(dataset) < REPEATS
