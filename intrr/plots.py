@@ -17,13 +17,13 @@ from torch import Tensor
 
 from .core import InputError
 from .ran import Redistribution
+from .recommenders import MODELS
 from .sids import SemanticIDs
 from .style import COLOURS, Page, caption
 
 # %% auto #0
-__all__ = ['SYSTEM_COLOURS', 'redistribution_heatmap', 'before_after_figure', 'movers_figure', 'flow_figure', 'gains_figure',
-           'together_figure', 'travel_figure', 'curves_figure', 'levels_figure', 'systems_figure', 'forest_figure',
-           'buckets_figure']
+__all__ = ['redistribution_heatmap', 'before_after_figure', 'movers_figure', 'flow_figure', 'gains_figure', 'together_figure',
+           'travel_figure', 'curves_figure', 'levels_figure', 'systems_figure', 'forest_figure', 'buckets_figure']
 
 # %% ../nbs/74_plots.ipynb #aca1ebf3
 def _item_map(ax: Axes, red: Redistribution, sids: SemanticIDs, row: int) -> None:
@@ -357,18 +357,6 @@ def levels_figure(
     return fig
 
 # %% ../nbs/74_plots.ipynb #68944b5e
-SYSTEM_COLOURS = {  # Okabe and Ito's, which the colour-blind can tell apart
-    "intrr": "#0072B2",
-    "flat": "#E69F00",
-    "sasrec": "#009E73",
-    "tiger": "#CC79A7",
-    "popularity": "#777777",
-    "counts": "#777777",
-    "knn": "#777777",
-    "transitions": "#56B4E9",
-}
-
-
 def _rows(frame: pd.DataFrame) -> tuple[Page, Axes, range]:
     "A figure with a row for each row of the frame, the first on top"
     fig = Page(0.9 + 0.3 * len(frame))
@@ -389,7 +377,7 @@ def systems_figure(
     "A dot a system with its 95 % interval, and the published value as a hollow diamond"
     fig, ax, rows = _rows(frame)
     for y, (_, row) in zip(rows, frame.iterrows(), strict=True):
-        colour = SYSTEM_COLOURS[row["model"]]
+        colour = MODELS[row["model"]].colour
         ax.errorbar(row["value"], y, xerr=row["error"], fmt="o", color=colour, capsize=3, markersize=6)
         ax.annotate(
             f"{row['value']:.4f}",
@@ -449,7 +437,7 @@ def buckets_figure(
     for n, name in enumerate(names):
         part = frame.loc[name]
         place = [i + 0.12 * (n - (len(names) - 1) / 2) for i in range(len(part))]
-        colour, style = SYSTEM_COLOURS[part["model"].iloc[0]], "osD^vPX*"[n % 8] + "-"
+        colour, style = MODELS[part["model"].iloc[0]].colour, "osD^vPX*"[n % 8] + "-"
         ax.errorbar(
             place, part["value"], yerr=part["error"], fmt=style, color=colour, label=name, capsize=2, linewidth=1
         )

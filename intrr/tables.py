@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 import torch
 
+from .backbones import BACKBONES
 from .core import InputError
 from .evaluation import metric_by_bucket, per_user_metric, standard_error
 from .experiments import Setup
@@ -27,10 +28,11 @@ from intrr.records import (
     select_records,
     table,
 )
-from .transitions import BASELINES
+from .quantizers import QUANTIZERS
+from .recommenders import MODELS
 
 # %% auto #0
-__all__ = ['LABELS', 'published_table', 'matrix_records', 'matched_runs', 'paired_leads', 'paper_table', 'by_system',
+__all__ = ['published_table', 'matrix_records', 'matched_runs', 'paired_leads', 'paper_table', 'label_of', 'by_system',
            'system_table', 'in_same_orders', 'system_differences', 'bucket_table', 'ablation_table']
 
 # %% ../nbs/65_tables.ipynb #67d52e90
@@ -55,7 +57,9 @@ def matrix_records(
 ) -> list[Mapping[str, Any]]:
     "The records of one dataset and size, and those of what needs no training"
     found = [
-        r for r in select_records(load_records(folder), dataset=dataset) if r["model"] in BASELINES or r["size"] == size
+        r
+        for r in select_records(load_records(folder), dataset=dataset)
+        if not MODELS[r["model"]].trained or r["size"] == size
     ]
     setups = [Setup(**r["config"]["setup"]) for r in found]
     same = [(s.ties is not None) == ties and (s.protocol, s.fit) == (protocol, fit) for s in setups]
@@ -116,22 +120,12 @@ def paper_table(
     return both.join(paired_leads(records, folder, metric, mask).assign(model="intrr").set_index("model", append=True))
 
 # %% ../nbs/65_tables.ipynb #1f38a28a
-LABELS = {
-    "intrr": "IntRR",
-    "flat": "flattened",
-    "sasrec": "SASRec",
-    "tiger": "TIGER",
-    "popularity": "popularity",
-    "counts": "last-item counts",
-    "knn": "transition kNN",
-    "transitions": "text-smoothed transitions",
-    "rkmeans": "RK-Means",
-    "rvq": "RVQ",
-    "rqvae": "RQ-VAE",
-    "transformer": "Transformer",
-    "hstu": "HSTU",
-    "hstu-original": "HSTU, original",
-}
+def label_of(
+    name: str,  # Of a model, a quantizer or a backbone
+) -> str:
+    "What tables and figures call it: the label that it was registered with, or else the name itself"
+    known = {name: info.label for kind in (MODELS, QUANTIZERS, BACKBONES) for name, info in kind.items()}
+    return known.get(name, name)
 
 # %% ../nbs/65_tables.ipynb #2b63c7b7
 def by_system(
@@ -140,8 +134,9 @@ def by_system(
     "Records by the name of their system; SASRec and TIGER leave no choice, so theirs is their model's"
     found: dict[str, list[Mapping[str, Any]]] = {}
     for r in records:
-        keys = ("model", "quantizer", "backbone") if r["model"] in ("intrr", "flat") else ("model",)
-        name = ", ".join(LABELS[r[key]] for key in keys) + (r.get("parts") or "").replace("+", " + ")
+        info = MODELS[r["model"]]
+        keys = ("model", "quantizer", "backbone") if info.uses_sids and info.uses_backbone else ("model",)
+        name = ", ".join(label_of(r[key]) for key in keys) + (r.get("parts") or "").replace("+", " + ")
         found.setdefault(name, []).append(r)
     return found
 

@@ -7,17 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pandas as pd
 
-from .baselines import LastItemCounts, Popularity, TransitionKNN, Tunable
+from .baselines import Tunable
 from .core import InputError
 from .data import Dataset, Split, rows_of_users
 from .evaluation import per_user_metric, rank_targets
-from .recommenders import SequenceModel
+from .recommenders import Recommender, SequenceModel, model_info
 from .pooling import Pooled
-from .transitions import BASELINES, TextTransitions
+from .protocols import masks_history
+from .transitions import TextTransitions
 
 # %% auto #0
 __all__ = ['T', 'Constants', 'take_users', 'best_value', 'tune', 'fit_baseline', 'pool_with_transitions']
@@ -33,7 +34,7 @@ def take_users(
     "A part with so many of its users, always the same ones"
     return split.take(rows_of_users(split, users))
 
-
+# %% ../nbs/62_tuning.ipynb #1bc1e107
 Constants = dict[str, float]
 
 
@@ -58,16 +59,17 @@ def tune(
     metric: str = "ndcg@10",
     users: int = 4000,  # Of the validation part, at most
 ) -> T:  # The same, with the constants that were found, and with `chosen` and `trials`
-    "Choose constants on the validation part, one after another until none changes; history masked"
+    "Choose constants on the validation part, one after another until none changes"
     if dataset.protocol.fit != "train":
         what = f"fit '{dataset.protocol.fit}': the model has seen the validation part, on which constants are chosen"
         raise InputError(f"dataset '{dataset.name}', {what}; tune with the fit 'train'")
+    mask = "masked" if masks_history(dataset) else "unmasked"
     part, grid, trials = take_users(dataset.valid(), users), model.grid, {}
 
     def trial(constants: dict[str, float]) -> float:
         key = tuple(constants[name] for name in grid)
         if key not in trials:
-            found = rank_targets(model.weigh(**constants), part, progress=False)["masked"]
+            found = rank_targets(model.weigh(**constants), part, progress=False)[mask]
             trials[key] = float(per_user_metric(found, metric, part.user).mean())
         return trials[key]
 
@@ -83,13 +85,11 @@ def tune(
 
 # %% ../nbs/62_tuning.ipynb #e096b66e
 def fit_baseline(
-    name: str,  # A name in `BASELINES`
+    name: str,  # An untrained model in `MODELS`
     dataset: Dataset,
-) -> Popularity | LastItemCounts | TransitionKNN | TextTransitions:  # Fitted, and tuned on the validation part
+) -> Recommender:  # Fitted, and tuned on the validation part
     "The baseline of this name; raises `InputError` if there is none"
-    if name not in BASELINES:
-        raise InputError(f"baseline '{name}' is not known; choose one of {', '.join(BASELINES)}")
-    model = BASELINES[name]()
+    model: Any = model_info(name, trained=False).make()
     if not isinstance(model, Tunable):
         return model.fit(dataset)
     told = replace(dataset, protocol=replace(dataset.protocol, fit="train"))
