@@ -26,10 +26,10 @@ from tyro.conf import Positional
 from .core import InputError, atomic_path, environment, first_process, pick_device, save_json, to_jsonable
 from .benches import Source, plan_benches
 from .efficiency import bench_table, machine_folder, run_benches
-from .records import markdown, table
+from .records import markdown_table, table
 from .experiments import Run, Setup, evaluate_baseline, kept_record, size_recipe, stage_one
-from .matrix import run_matrix, span, time_left
-from .matrix import matrix as make_matrix
+from .matrix import run_matrix, duration_text, time_left
+from .matrix import make_matrix
 from .health import health_text
 from .intrr_model import IntRR
 from .new_items import add_items
@@ -375,7 +375,7 @@ def matrix(
     for e in left:
         print(f"{'to do' if dry_run else 'in the hands of another process'}: {e.name}")
     seconds = time_left(left, done.values())
-    print(f"{len(done)} of {len(cells)} done" + (f", about {span(seconds)} left" if seconds else ""))
+    print(f"{len(done)} of {len(cells)} done" + (f", about {duration_text(seconds)} left" if seconds else ""))
     states = [{"name": e.name, "done": e.name in done} for e in cells]
     return {"matrix": name, "results": results, "experiments": states, "ran": ran, "seconds_left": seconds}
 
@@ -426,7 +426,11 @@ def write_report(
         "## Results",
         "Test split, full catalogue, ties at mid-rank.",
     ]
-    parts += [markdown(results_table(records)), "## Semantic IDs", "```text\n" + health_text(run.health()) + "\n```"]
+    parts += [
+        markdown_table(results_table(records)),
+        "## Semantic IDs",
+        "```text\n" + health_text(run.health()) + "\n```",
+    ]
     if model == "intrr":
         parts += ["## Redistribution", _figure(run, device), "![Redistribution of two items](redistribution.png)"]
     parts.append("## Recommendations")

@@ -33,7 +33,7 @@ from intrr.core import (
     to_jsonable,
 )
 from .data import Dataset
-from .evaluation import all_metrics, evaluate, ranks
+from .evaluation import all_metrics, evaluate, rank_targets
 from .features import TextFeatures
 from . import flattened as flattened  # registers its models
 from .health import health_card
@@ -43,13 +43,13 @@ from .protocols import check_protocol, shuffle_ties, with_protocol
 from .quantizers import QUANTIZERS, Quantizer
 from .recipes import Recipe
 from .recommenders import Recommender, SequenceModel, build_model, model_names
-from .records import claim, protocol_words, ranks_path, record, save_ranks, save_record, save_traits
+from .records import file_lock, protocol_words, ranks_path, record, save_ranks, save_record, save_traits
 from .sids import SemanticIDs
 from .synthetic import open_dataset
 from .text import DEFAULT_ENCODER, encode_texts, tfidf
 from .training import Progress, fit, load_weights
 from .transitions import BASELINES, TextTransitions
-from .tuning import fit_baseline, pool
+from .tuning import fit_baseline, pool_with_transitions
 
 # %% auto #0
 __all__ = ['QUANTIZER_RECIPES', 'SIZES', 'OWN_SIZES', 'PARTS', 'RECIPES', 'SMALL', 'Setup', 'Experiment', 'size_recipe',
@@ -341,7 +341,9 @@ class Run:
             raise InputError(f"{folder}: no run.json; a run folder is made by 'intrr run' or 'intrr sids'")
         meta = load_json(folder / "run.json")
         try:
-            setup, seen = Setup(**meta["setup"] | ({"data": str(data)} if data else {})), meta["data"]
+            within = folder / meta["setup"]["data"]
+            source = str(data or (within if within.is_dir() else meta["setup"]["data"]))
+            setup, seen = Setup(**meta["setup"] | {"data": source}), meta["data"]
         except (KeyError, TypeError) as e:
             raise InputError(f"{folder / 'run.json'}: not the description of a run ({e}); make the run again") from e
         dataset = setup.open()
@@ -415,7 +417,7 @@ class Run:
         net, meta = train_model(model, recipe, self.sids, self.dataset, seed, *how)
         if first_process():
             if recipe.prior:
-                pool(net, self.dataset).save(self.folder / f"{model}.pool.safetensors")
+                pool_with_transitions(net, self.dataset).save(self.folder / f"{model}.pool.safetensors")
             save_tensors(net.state_dict(), self.folder / f"{model}.safetensors", meta)
         return meta["progress"]
 
@@ -508,14 +510,14 @@ def evaluate_experiment(
 ) -> tuple[dict[str, Any], dict[str, Tensor]]:  # The record, and the ranks that its metrics come from
     "Score the test split once; beside stand the exact ranks of what a beam decodes, and a pooled network's alone"
     with stopwatch() as clock:
-        found = ranks(model, dataset.test(), progress=progress)
+        found = rank_targets(model, dataset.test(), progress=progress)
     beside: dict[str, Recommender] = {}
     if isinstance(model, IntRR) and not model.recipe.exact:
         beside["exact"] = model.decoded(exact=True)
     if isinstance(model, Pooled):
         beside["alone"] = model.network
     for name, other in beside.items():
-        found |= {f"{name}-{mask}": r for mask, r in ranks(other, dataset.test(), progress=progress).items()}
+        found |= {f"{name}-{mask}": r for mask, r in rank_targets(other, dataset.test(), progress=progress).items()}
     told, meta = (
         all_metrics(found, e.setup.order, dataset.test().user),
         {**meta, "chosen": getattr(model, "chosen", None)},
@@ -589,7 +591,7 @@ def stage_one(
     "The Semantic IDs of a setup, made once for all orders and protocols; another process that makes them is waited for"
     base = replace(setup, ties=None, protocol="leave-one-out", fit="train")
     folder = Path(work) / Path(setup.data).resolve().name / f"{setup.quantizer}-{fingerprint(base)}"
-    with claim(folder.with_suffix(".lock"), wait=True):
+    with file_lock(folder.with_suffix(".lock"), wait=True):
         run = Run.create(folder, base, device, progress)
     return run if setup == base else replace(run, setup=setup, dataset=setup.open())
 
@@ -629,7 +631,7 @@ def run_experiment(
         how = check, True, device, progress
         features = run.features(e.recipe, device, progress)
         net, meta = train_model(e.model, e.recipe, run.sids, dataset, e.seed, *how, features=features)
-        net = pool(net, dataset, known_prior(e, dataset, results)) if e.recipe.prior else net
+        net = pool_with_transitions(net, dataset, known_prior(e, dataset, results)) if e.recipe.prior else net
     made, found = evaluate_experiment(e, net, dataset, meta, device, progress)
     save_traits(dataset.test(), made, results)
     save_ranks(found, ranks_path(made, results))

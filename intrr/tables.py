@@ -14,30 +14,31 @@ import torch
 from matplotlib.axes import Axes
 
 from .core import InputError
-from .evaluation import by, gains, standard_error
+from .evaluation import metric_by_bucket, per_user_metric, standard_error
+from .experiments import Setup
+from .matrix import ABLATIONS
 from intrr.records import (
-    alone,
     compare,
     load_records,
+    network_alone,
     protocol_words,
     record_ranks,
     record_traits,
     record_users,
-    select,
+    select_records,
     table,
 )
-from .experiments import Setup
-from .matrix import ABLATIONS
 from .transitions import BASELINES
 from .recommenders import MODELS
 from .style import COLOURS, Page, bare_axes
 
 # %% auto #0
-__all__ = ['LABELS', 'published', 'matrix_records', 'twins', 'pairs', 'paper_table', 'by_system', 'systems', 'in_same_orders',
-           'against', 'buckets', 'ablation_table', 'model_colour', 'systems_figure', 'forest_figure', 'buckets_figure']
+__all__ = ['LABELS', 'published_table', 'matrix_records', 'matched_runs', 'paired_leads', 'paper_table', 'by_system',
+           'system_table', 'in_same_orders', 'system_differences', 'bucket_table', 'ablation_table', 'model_colour',
+           'systems_figure', 'forest_figure', 'buckets_figure']
 
 # %% ../nbs/65_tables.ipynb #67d52e90
-def published(
+def published_table(
     folder: str | Path = "nbs/results",
 ) -> pd.DataFrame:  # A row for each dataset and system, with the four metrics of the paper
     "Numbers that others have published"
@@ -57,16 +58,18 @@ def matrix_records(
     fit: str = "train",  # A name in `FITS`
 ) -> list[Mapping[str, Any]]:
     "The records of one dataset and size, and those of what needs no training"
-    found = [r for r in select(load_records(folder), dataset=dataset) if r["model"] in BASELINES or r["size"] == size]
+    found = [
+        r for r in select_records(load_records(folder), dataset=dataset) if r["model"] in BASELINES or r["size"] == size
+    ]
     setups = [Setup(**r["config"]["setup"]) for r in found]
     same = [(s.ties is not None) == ties and (s.protocol, s.fit) == (protocol, fit) for s in setups]
     found = [r for r, s in zip(found, same, strict=True) if s]
     if not parts:
         return [r for r in found if not r.get("parts")]
-    return [*found, *(alone(r) for r in found if "+prior" in (r.get("parts") or ""))]
+    return [*found, *(network_alone(r) for r in found if "+prior" in (r.get("parts") or ""))]
 
 # %% ../nbs/65_tables.ipynb #5be1a0ff
-def twins(
+def matched_runs(
     a: Iterable[Mapping[str, Any]],  # Runs of one system
     b: Iterable[Mapping[str, Any]],  # Runs of another
 ) -> tuple[list[Mapping[str, Any]], list[Mapping[str, Any]]]:
@@ -76,21 +79,23 @@ def twins(
     return [keyed[0][key] for key in shared], [keyed[1][key] for key in shared]
 
 
-def pairs(
+def paired_leads(
     records: Sequence[Mapping[str, Any]],  # Of one dataset, size and tie order
     folder: str | Path = "nbs/results",  # Where their ranks stand
     metric: str = "recall@10",
     mask: str = "unmasked",  # or `masked`
-) -> pd.DataFrame:  # By quantizer, backbone: `difference`, `low`, `high`, `real`
+) -> pd.DataFrame:  # By quantizer, backbone: `difference`, `low`, `high`, `significant`
     "IntRR minus the flattened baseline, means over the runs that both have, with paired 95 % intervals"
     rows, records = {}, [r for r in records if not r.get("parts")]
-    for q, b in dict.fromkeys((r["quantizer"], r["backbone"]) for r in select(records, model="intrr")):
-        ours, flat = twins(*(select(records, model=m, quantizer=q, backbone=b) for m in ("intrr", "flat")))
+    for q, b in dict.fromkeys((r["quantizer"], r["backbone"]) for r in select_records(records, model="intrr")):
+        ours, flat = matched_runs(
+            *(select_records(records, model=m, quantizer=q, backbone=b) for m in ("intrr", "flat"))
+        )
         if ours:
             difference, low, high = compare(ours, flat, folder, metric, mask)
             rows[q, b] = difference, low, high, not low <= 0 <= high
     index = pd.MultiIndex.from_tuples(list(rows), names=["quantizer", "backbone"])
-    return pd.DataFrame(list(rows.values()), index=index, columns=["difference", "low", "high", "real"])
+    return pd.DataFrame(list(rows.values()), index=index, columns=["difference", "low", "high", "significant"])
 
 # %% ../nbs/65_tables.ipynb #a3285674
 def paper_table(
@@ -100,11 +105,11 @@ def paper_table(
     order: str = "file",  # Tie order: `file` or `shuffled`
     mask: str = "unmasked",  # or `masked`; the paper does not mask
     metric: str = "recall@10",  # Of the differences
-) -> pd.DataFrame:  # By quantizer, backbone, model: runs, ours, `spread` of the metric over them, published, `pairs`
+) -> pd.DataFrame:  # By quantizer, backbone, model: runs, ours and their `spread`, published, `paired_leads`
     "The paper's table with ours beside; what has not been run is NaN"
     protocol, keys = f"{order}/{mask}", ["quantizer", "backbone", "model"]
     records = [r for r in matrix_records(dataset, size, folder, order == "shuffled") if not r.get("parts")]
-    theirs = published(folder).query("dataset == @dataset and source == 'intrr'").set_index(keys)
+    theirs = published_table(folder).query("dataset == @dataset and source == 'intrr'").set_index(keys)
     columns = ["recall@5", "recall@10", "ndcg@5", "ndcg@10"]
     ours = table(records, protocol).assign(spread=table(records, protocol, how="std")[metric])
     ours = ours.reset_index().set_index(keys)[["runs", *columns, "spread"]]
@@ -112,7 +117,7 @@ def paper_table(
     more = ours.index.difference(theirs.index, sort=False)  # of a dataset that nobody has published
     index = theirs.index.append(more)
     both = ours.reindex(index).join(theirs[columns].add_suffix(" published").reindex(index))
-    return both.join(pairs(records, folder, metric, mask).assign(model="intrr").set_index("model", append=True))
+    return both.join(paired_leads(records, folder, metric, mask).assign(model="intrr").set_index("model", append=True))
 
 # %% ../nbs/65_tables.ipynb #1f38a28a
 LABELS = {
@@ -145,7 +150,7 @@ def by_system(
     return found
 
 # %% ../nbs/65_tables.ipynb #a56ef64a
-def systems(
+def system_table(
     records: Iterable[Mapping[str, Any]],  # Of one dataset, size and tie order
     folder: str | Path = "nbs/results",  # Where their ranks stand
     metric: str = "recall@10",
@@ -156,7 +161,7 @@ def systems(
     for name, runs in by_system(records).items():
         found = torch.stack([record_ranks(r, folder, mask) for r in runs])
         user = record_users(runs[0], folder)
-        value = float(gains(found, metric, user).mean())
+        value = float(per_user_metric(found, metric, user).mean())
         rows[name] = runs[0]["model"], len(runs), value, 1.96 * standard_error(found, metric, user)
     return pd.DataFrame.from_dict(rows, "index", columns=["model", "runs", "value", "error"]).sort_values(
         "value", ascending=False
@@ -173,13 +178,13 @@ def in_same_orders(
     return x, y
 
 
-def against(
+def system_differences(
     records: Iterable[Mapping[str, Any]],  # Of one dataset, size and tie order
-    reference: str,  # A system, by the name that `systems` gives it
+    reference: str,  # A system, by the name that `system_table` gives it
     folder: str | Path = "nbs/results",
     metric: str = "recall@10",
     mask: str = "masked",  # or `unmasked`
-) -> pd.DataFrame:  # By system: `model`, `difference`, `low`, `high`, `real`
+) -> pd.DataFrame:  # By system: `model`, `difference`, `low`, `high`, `significant`
     "Each system minus the reference in the tie orders of both, with paired 95 % intervals; `InputError` without it"
     found, rows = by_system(records), {}
     if reference not in found:
@@ -189,11 +194,11 @@ def against(
         if name != reference and ours:
             difference, low, high = compare(ours, theirs, folder, metric, mask)
             rows[name] = runs[0]["model"], difference, low, high, not low <= 0 <= high
-    columns = ["model", "difference", "low", "high", "real"]
+    columns = ["model", "difference", "low", "high", "significant"]
     return pd.DataFrame.from_dict(rows, "index", columns=columns).sort_values("difference", ascending=False)
 
 # %% ../nbs/65_tables.ipynb #79bc105e
-def buckets(
+def bucket_table(
     records: Iterable[Mapping[str, Any]],  # Of one dataset, size and tie order
     trait: str,  # `popularity`, `length` or `same_time`, see `intrr.evaluation.traits`
     edges: Sequence[float],  # Ascending; a bucket holds edge <= value < next edge, the last one all above
@@ -207,7 +212,9 @@ def buckets(
         raise InputError(f"no records to split by {trait}; run the matrix first")
     for system, runs in by_system(records).items():
         found = torch.stack([record_ranks(r, folder, mask) for r in runs])
-        split = by(found, record_traits(runs[0], folder)[trait], edges, metric, record_users(runs[0], folder))
+        split = metric_by_bucket(
+            found, record_traits(runs[0], folder)[trait], edges, metric, record_users(runs[0], folder)
+        )
         frames[system] = split.assign(model=runs[0]["model"])
     return pd.concat(frames, names=["system", trait])
 
@@ -218,25 +225,27 @@ def ablation_table(
     folder: str | Path = "nbs/results",
     metric: str = "recall@10",
     mask: str = "masked",  # or `unmasked`
-) -> pd.DataFrame:  # By question, variant: `runs`, `value`, `difference`, `low`, `high`, `real`
+) -> pd.DataFrame:  # By question, variant: `runs`, `value`, `difference`, `low`, `high`, `significant`
     "Each change of the recipe against no change, with paired 95 % intervals; what has not been run is left out"
     own = {"dataset": dataset, "size": size, "model": "intrr", "quantizer": "rkmeans"}
-    base = select(load_records(folder), **own, backbone="transformer")
+    base = select_records(load_records(folder), **own, backbone="transformer")
     base, changed = (
         [r for r in runs if not protocol_words(r["config"]["setup"]) and not r.get("parts")]
-        for runs in (base, select(load_records(folder, "ablation"), **own))
+        for runs in (base, select_records(load_records(folder, "ablation"), **own))
     )
     rows: dict[tuple[str, str], tuple[Any, ...]] = {}
     for question, group in ABLATIONS.items():
         for variant in group:
-            runs, unchanged = twins(select(changed, variant=variant), base)
+            runs, unchanged = matched_runs(select_records(changed, variant=variant), base)
             if runs:
-                value = float(gains(torch.stack([record_ranks(r, folder, mask) for r in runs]), metric).mean())
+                value = float(
+                    per_user_metric(torch.stack([record_ranks(r, folder, mask) for r in runs]), metric).mean()
+                )
                 difference, low, high = compare(runs, unchanged, folder, metric, mask)
                 rows[question, variant] = len(runs), value, difference, low, high, not low <= 0 <= high
     index = pd.MultiIndex.from_tuples(list(rows), names=["question", "variant"])
     return pd.DataFrame(
-        list(rows.values()), index=index, columns=["runs", "value", "difference", "low", "high", "real"]
+        list(rows.values()), index=index, columns=["runs", "value", "difference", "low", "high", "significant"]
     )
 
 # %% ../nbs/65_tables.ipynb #68944b5e
@@ -284,7 +293,7 @@ def systems_figure(
 
 # %% ../nbs/65_tables.ipynb #4dce4a10
 def forest_figure(
-    frame: pd.DataFrame,  # By name: `difference`, `low`, `high`, `real`; perhaps `published`
+    frame: pd.DataFrame,  # By name: `difference`, `low`, `high`, `significant`; perhaps `published`
     metric: str,  # What differs, for the axis
     title: str = "",
 ) -> Page:
@@ -295,7 +304,12 @@ def forest_figure(
         colour = COLOURS[0] if row["difference"] > 0 else COLOURS[5]
         ax.plot([row["low"], row["high"]], [y, y], color=colour, linewidth=2)
         ax.plot(
-            row["difference"], y, "o", color=colour, markerfacecolor=colour if row["real"] else "white", markersize=7
+            row["difference"],
+            y,
+            "o",
+            color=colour,
+            markerfacecolor=colour if row["significant"] else "white",
+            markersize=7,
         )
     _published(ax, frame, rows, "best")
     ax.locator_params(axis="x", nbins=6)  # room for the numbers where the names are long
@@ -305,7 +319,7 @@ def forest_figure(
 
 # %% ../nbs/65_tables.ipynb #38f047d3
 def buckets_figure(
-    frame: pd.DataFrame,  # By system and bucket: `model`, `users`, `value`, `error`; see `buckets`
+    frame: pd.DataFrame,  # By system and bucket: `model`, `users`, `value`, `error`; see `bucket_table`
     metric: str,  # What the values are, for the axis
     axis: str,  # What the users are split by, for the axis
     title: str = "",

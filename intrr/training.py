@@ -24,7 +24,7 @@ from intrr.batches import (
     set_rate,
     shape_batches,
     train_step,
-    windows,
+    training_windows,
 )
 from .core import InputError, keep_freed_memory, load_tensors, save_tensors, seed_everything, stopwatch
 from .data import Dataset, Split, row_weights, rows_of_users
@@ -248,10 +248,10 @@ def make_stepper(
         raise InputError(f"dataset '{dataset.name}', fit '{dataset.protocol.fit}': {what}; train with the fit 'train'")
     train, times = dataset.train(), None
     model.prepare(train)
-    if not len(data := windows(train, model.max_len)):
+    if not len(data := training_windows(train, model.max_len)):
         raise InputError(f"dataset '{dataset.name}': nothing to train on; some user needs four items or more")
     if model.uses_times and dataset.times is not None:
-        times = windows(train, model.max_len, dataset.times)
+        times = training_windows(train, model.max_len, dataset.times)
     graph = gpu and model.fixed and processes.size == 1
     optimizer = make_optimizer(model, model.recipe, graph)
     return Stepper(model, optimizer, data, times, processes, graph)

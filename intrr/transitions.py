@@ -245,6 +245,21 @@ class PackedTransitions(Recommender):
         columns, values = (torch.cat([F.pad(x, (0, width - x.shape[1])) for x in part]) for part in parts)
         return PackedTransitions(columns, values, F.pad(old.base, (0, len(below))), self.recency, self.chosen)
 
+    def contributions(
+        self,
+        histories: Tensor,  # (B, T) item rows, oldest first, right-padded with -1
+        items: Tensor,  # (B, k) item rows
+    ) -> Tensor:  # (B, T, k); their sum over the history is the score, less what it starts from
+        "What each item of the history adds to the scores of some items"
+        user, place, weight = recency_weights(histories.cpu(), self.recency, self.max_len)
+        row = histories[user, place].cpu()
+        columns, values = self.columns[row].cpu(), self.values[row].cpu()
+        out = torch.zeros(*histories.shape, items.shape[1])
+        for j, item in enumerate(items.cpu().T):
+            found = torch.where(columns == item[user, None], values, 0.0).sum(1)
+            out[user, place, j] = weight * found
+        return out
+
     def scores(
         self,
         histories: Tensor,  # (B, T) item rows, oldest first, right-padded with -1

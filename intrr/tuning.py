@@ -14,19 +14,19 @@ import pandas as pd
 from .baselines import LastItemCounts, Popularity, TransitionKNN, Tunable
 from .core import InputError
 from .data import Dataset, Split, rows_of_users
-from .evaluation import gains, ranks
+from .evaluation import per_user_metric, rank_targets
 from .recommenders import SequenceModel
 from .pooling import Pooled
 from .transitions import BASELINES, TextTransitions
 
 # %% auto #0
-__all__ = ['T', 'Constants', 'some_users', 'best_value', 'tune', 'fit_baseline', 'pool']
+__all__ = ['T', 'Constants', 'take_users', 'best_value', 'tune', 'fit_baseline', 'pool_with_transitions']
 
 # %% ../nbs/62_tuning.ipynb #5a1c07e6
 T = TypeVar("T", bound=Tunable)
 
 
-def some_users(
+def take_users(
     split: Split,  # The validation part
     users: int,  # At most
 ) -> Split:
@@ -62,13 +62,13 @@ def tune(
     if dataset.protocol.fit != "train":
         what = f"fit '{dataset.protocol.fit}': the model has seen the validation part, on which constants are chosen"
         raise InputError(f"dataset '{dataset.name}', {what}; tune with the fit 'train'")
-    part, grid, trials = some_users(dataset.valid(), users), model.grid, {}
+    part, grid, trials = take_users(dataset.valid(), users), model.grid, {}
 
     def trial(constants: dict[str, float]) -> float:
         key = tuple(constants[name] for name in grid)
         if key not in trials:
-            found = ranks(model.weigh(**constants), part, progress=False)["masked"]
-            trials[key] = float(gains(found, metric, part.user).mean())
+            found = rank_targets(model.weigh(**constants), part, progress=False)["masked"]
+            trials[key] = float(per_user_metric(found, metric, part.user).mean())
         return trials[key]
 
     best, before = {name: getattr(model, name) for name in grid}, None
@@ -98,7 +98,7 @@ def fit_baseline(
     return model if told.protocol == dataset.protocol else model.fit(dataset)
 
 # %% ../nbs/62_tuning.ipynb #e1e7f35e
-def pool(
+def pool_with_transitions(
     network: SequenceModel,  # Trained
     dataset: Dataset,
     prior: TextTransitions | None = None,  # Fitted and tuned on the dataset; made here if not told
