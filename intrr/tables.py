@@ -303,14 +303,8 @@ def forest_figure(
     for y, (_, row) in zip(rows, frame.iterrows(), strict=True):
         colour = COLOURS[0] if row["difference"] > 0 else COLOURS[5]
         ax.plot([row["low"], row["high"]], [y, y], color=colour, linewidth=2)
-        ax.plot(
-            row["difference"],
-            y,
-            "o",
-            color=colour,
-            markerfacecolor=colour if row["significant"] else "white",
-            markersize=7,
-        )
+        face = colour if row["significant"] else "white"
+        ax.plot(row["difference"], y, "o", color=colour, markerfacecolor=face, markersize=7)
     _published(ax, frame, rows, "best")
     ax.locator_params(axis="x", nbins=6)  # room for the numbers where the names are long
     ax.set_title(title, loc="left")
