@@ -22,9 +22,9 @@ from torch import Tensor
 
 from .core import InputError, atomic_path, load_json, save_json
 from .data import Dataset, pad_runs
-from .experiments import PARTS, Run, Setup
+from .experiments import Run, Setup
 from .readers import write_folder
-from .recommenders import Recommender
+from .recommenders import Recommender, model_info
 from .pooling import Pooled
 
 # %% auto #0
@@ -123,7 +123,7 @@ class TrainedModel:
     "A trained model with its data, which speaks in the ids of the data"
 
     run: Run  # The folder that holds it
-    name: str = "intrr"  # A name in `MODELS` or `BASELINES`
+    name: str = "intrr"  # A name in `MODELS`
     device: str = "auto"  # cpu, cuda:1, …
 
     @property
@@ -223,7 +223,7 @@ def fit(
     data: Dataset | str | Path,  # A dataset, or its folder
     model: str = "intrr",  # A name in `MODELS`
     folder: str | Path | None = None,  # Where the run goes; default: a temporary one, until `save`
-    parts: str | None = None,  # A name in `PARTS`; default: `all` where the model has them
+    parts: str | None = None,  # `ids`, or a name in the `parts` of the model; default: `all` where the model has them
     size: str | None = None,  # A name in `SIZES`; default: by the size of the catalogue
     encoder: str | None = None,  # Of the item texts, see `intrr.text.encode`; default: MiniLM
     seed: int = 0,
@@ -237,7 +237,7 @@ def fit(
     if (here / f"{model}.safetensors").exists() and not resume:
         raise InputError(f"{here}: holds a trained '{model}'; name another folder, or go on with resume=True")
     run = open_run(here, data, encoder, seed, device, progress)
-    recipe = run.recipe(model, size, parts or ("all" if model in PARTS["all"] else "ids"))
+    recipe = run.recipe(model, size, parts or ("all" if "all" in model_info(model).parts else "ids"))
     run.train(model, replace(recipe, **changes), seed, resume, device, progress)
     found = TrainedModel(run, model, device)
     if folder is None:

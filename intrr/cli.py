@@ -36,11 +36,10 @@ from .new_items import add_items
 from .redistribution import redistribution_heatmap
 from .pooling import Pooled
 from .recipes import Recipe
-from .recommenders import build_model, model_names
+from .recommenders import build_model, model_info, model_names
 from .redistribution import pick_groups, redistribution_of
 from .sids import SemanticIDs
 from .style import cut_text
-from .transitions import BASELINES
 
 # %% auto #0
 __all__ = ['COMMANDS', 'command', 'changed', 'latest_run', 'recommend', 'results_table', 'sids', 'default_folder', 'train',
@@ -276,11 +275,10 @@ def check_model(
     name: str,  # A name in `MODELS`
     size: str | None,  # A name in `SIZES`
     changes: Sequence[str],  # Fields of the recipe, such as `dim=64`
-    parts: str = "ids",  # A name in `PARTS`
+    parts: str = "ids",  # `ids`, or a name in the `parts` of the model
 ) -> None:
     "Raise `InputError` for a model, size, parts or field that there is not, or a recipe that the model cannot have"
-    if name not in model_names():
-        raise InputError(f"no model '{name}'; known: {', '.join(model_names())}")
+    model_info(name, trained=True)
     wanted = size_recipe(name, size=size or "recommended", parts=parts)
     two_items = SemanticIDs.from_codes(torch.tensor([[0], [1]]))
     build_model(name, two_items, changed(wanted or Recipe(), changes), torch.eye(2))
@@ -317,7 +315,7 @@ def run(
         now = here.train(name, changed(here.recipe(name, size, parts), recipe), seed, resume, device, keep=keep)
         best = f"validation Recall@10 {now.best:.4f} in epoch {now.best_epoch} of {now.epoch}"
         print(f"{name}: {best}, {now.seconds:.0f} s of training")
-    records = [here.evaluate(name, device) for name in [*models, *BASELINES]]
+    records = [here.evaluate(name, device) for name in [*models, *model_names(trained=False)]]
     print("\n" + results_table(records).to_string(index=False) + "\n")
     write_report(here, records, models[0], device)
     print(f"\nreport: {here.folder / 'report.md'}")

@@ -15,7 +15,7 @@ from tqdm.auto import tqdm
 from .core import InputError
 from .experiments import Experiment, Setup, kept_record, run_experiment, size_recipe
 from .records import file_lock
-from .transitions import BASELINES
+from .recommenders import model_names
 
 # %% auto #0
 __all__ = ['ABLATIONS', 'MATRICES', 'table1', 'ablations', 'with_changes', 'score_parts', 'make_matrix', 'time_left',
@@ -37,7 +37,7 @@ def table1(
         for seed in seeds
         for m, q, b in cells
     ]
-    return [*(Experiment(Setup(data), m) for m in BASELINES), *trained]
+    return [*(Experiment(Setup(data), m) for m in model_names(trained=False)), *trained]
 
 # %% ../nbs/64_matrix.ipynb #59127a87
 ABLATIONS: dict[str, dict[str, dict[str, Any]]] = {  # Question: variant: fields of the recipe or the setup
@@ -94,7 +94,7 @@ def score_parts(
         for seed in seeds
         for m, parts in steps
     ]
-    return [*(Experiment(Setup(data), m) for m in BASELINES), *trained]
+    return [*(Experiment(Setup(data), m) for m in model_names(trained=False)), *trained]
 
 
 MATRICES: dict[str, Callable[[str, str, Sequence[int]], list[Experiment]]] = {

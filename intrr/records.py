@@ -17,13 +17,14 @@ from torch import Tensor
 
 from .core import InputError, environment, load_json, load_tensors, save_json, save_tensors, to_jsonable
 from .data import Split
+from .recommenders import model_info
 from .evaluation import per_user_metric, mean_metrics, paired_bootstrap, user_traits
 
 # %% auto #0
-__all__ = ['MODELS', 'save_ranks', 'load_ranks', 'record', 'save_record', 'load_records', 'traits_path', 'protocol_words',
-           'ranks_path', 'record_ranks', 'save_traits', 'record_traits', 'record_users', 'network_alone',
-           'select_records', 'compare', 'misfits', 'leaning', 'run_faults', 'efficiency_faults', 'check_records',
-           'table', 'markdown_table', 'file_lock']
+__all__ = ['save_ranks', 'load_ranks', 'record', 'save_record', 'load_records', 'traits_path', 'protocol_words', 'ranks_path',
+           'record_ranks', 'save_traits', 'record_traits', 'record_users', 'network_alone', 'select_records', 'compare',
+           'misfits', 'leaning', 'run_faults', 'efficiency_faults', 'check_records', 'table', 'markdown_table',
+           'file_lock']
 
 # %% ../nbs/61_records.ipynb #529c95c0
 def save_ranks(
@@ -45,13 +46,10 @@ def load_ranks(
     return {name: (t / 2).float().masked_fill(t == top, torch.inf) for name, (t, top) in stored.items()}
 
 # %% ../nbs/61_records.ipynb #46195e18
-MODELS = ("intrr", "flat", "sasrec", "tiger", "popularity", "counts", "knn", "transitions")
-
-
 def record(
     name: str,  # Of the run, unique within the dataset
     dataset: str,  # Name of the dataset
-    model: str,  # One of `MODELS`
+    model: str,  # A name in `MODELS`
     metrics: Mapping[str, Mapping[str, float]],  # What `evaluate` gave
     *,
     quantizer: str | None = None,
@@ -67,8 +65,7 @@ def record(
     device: str | torch.device = "cpu",
 ) -> dict[str, Any]:  # Plain values
     "The record of a run; raises `InputError` for an unknown model"
-    if model not in MODELS:
-        raise InputError(f"record '{name}': model '{model}' is not one of {', '.join(MODELS)}")
+    model_info(model)
     kind = {"kind": "ablation", "variant": variant} if variant else {}
     head = {
         **kind,

@@ -13,6 +13,7 @@ import pandas as pd
 import torch
 from matplotlib.axes import Axes
 
+from .backbones import BACKBONES
 from .core import InputError
 from .evaluation import metric_by_bucket, per_user_metric, standard_error
 from .experiments import Setup
@@ -28,14 +29,14 @@ from intrr.records import (
     select_records,
     table,
 )
-from .transitions import BASELINES
+from .quantizers import QUANTIZERS
 from .recommenders import MODELS
 from .style import COLOURS, Page, bare_axes
 
 # %% auto #0
-__all__ = ['LABELS', 'published_table', 'matrix_records', 'matched_runs', 'paired_leads', 'paper_table', 'by_system',
-           'system_table', 'in_same_orders', 'system_differences', 'bucket_table', 'ablation_table', 'model_colour',
-           'systems_figure', 'forest_figure', 'buckets_figure']
+__all__ = ['published_table', 'matrix_records', 'matched_runs', 'paired_leads', 'paper_table', 'label_of', 'by_system',
+           'system_table', 'in_same_orders', 'system_differences', 'bucket_table', 'ablation_table', 'systems_figure',
+           'forest_figure', 'buckets_figure']
 
 # %% ../nbs/65_tables.ipynb #67d52e90
 def published_table(
@@ -59,7 +60,9 @@ def matrix_records(
 ) -> list[Mapping[str, Any]]:
     "The records of one dataset and size, and those of what needs no training"
     found = [
-        r for r in select_records(load_records(folder), dataset=dataset) if r["model"] in BASELINES or r["size"] == size
+        r
+        for r in select_records(load_records(folder), dataset=dataset)
+        if not MODELS[r["model"]].trained or r["size"] == size
     ]
     setups = [Setup(**r["config"]["setup"]) for r in found]
     same = [(s.ties is not None) == ties and (s.protocol, s.fit) == (protocol, fit) for s in setups]
@@ -120,22 +123,12 @@ def paper_table(
     return both.join(paired_leads(records, folder, metric, mask).assign(model="intrr").set_index("model", append=True))
 
 # %% ../nbs/65_tables.ipynb #1f38a28a
-LABELS = {
-    "intrr": "IntRR",
-    "flat": "flattened",
-    "sasrec": "SASRec",
-    "tiger": "TIGER",
-    "popularity": "popularity",
-    "counts": "last-item counts",
-    "knn": "transition kNN",
-    "transitions": "text-smoothed transitions",
-    "rkmeans": "RK-Means",
-    "rvq": "RVQ",
-    "rqvae": "RQ-VAE",
-    "transformer": "Transformer",
-    "hstu": "HSTU",
-    "hstu-original": "HSTU, original",
-}
+def label_of(
+    name: str,  # Of a model, a quantizer or a backbone
+) -> str:
+    "What tables and figures call it: the label that it was registered with, or else the name itself"
+    known = {name: info.label for kind in (MODELS, QUANTIZERS, BACKBONES) for name, info in kind.items()}
+    return known.get(name, name)
 
 # %% ../nbs/65_tables.ipynb #2b63c7b7
 def by_system(
@@ -144,8 +137,9 @@ def by_system(
     "Records by the name of their system; SASRec and TIGER leave no choice, so theirs is their model's"
     found: dict[str, list[Mapping[str, Any]]] = {}
     for r in records:
-        keys = ("model", "quantizer", "backbone") if r["model"] in ("intrr", "flat") else ("model",)
-        name = ", ".join(LABELS[r[key]] for key in keys) + (r.get("parts") or "").replace("+", " + ")
+        info = MODELS[r["model"]]
+        keys = ("model", "quantizer", "backbone") if info.uses_sids and info.uses_backbone else ("model",)
+        name = ", ".join(label_of(r[key]) for key in keys) + (r.get("parts") or "").replace("+", " + ")
         found.setdefault(name, []).append(r)
     return found
 
@@ -265,13 +259,6 @@ def _published(ax: Axes, frame: pd.DataFrame, rows: range, place: Literal["best"
         ax.plot(frame["published"], rows, "D", markersize=6, markerfacecolor="none", color="black", label="published")
         ax.legend(loc=place, frameon=False)
 
-# %% ../nbs/65_tables.ipynb #a6898fc4
-def model_colour(
-    name: str,  # A model, or a baseline that is not trained
-) -> str:
-    "The colour of a model in every figure; of the untrained ones only text-smoothed transitions stand out"
-    return MODELS[name].colour if name in MODELS else COLOURS[4] if name == "transitions" else "#777777"
-
 # %% ../nbs/65_tables.ipynb #0b9e4f20
 def systems_figure(
     frame: pd.DataFrame,  # By system: `model`, `value`, `error`; perhaps `published`
@@ -281,7 +268,7 @@ def systems_figure(
     "One dot per system with its 95 % interval, and the published value as a hollow diamond"
     fig, ax, rows = _rows(frame)
     for y, (_, row) in zip(rows, frame.iterrows(), strict=True):
-        colour = model_colour(row["model"])
+        colour = MODELS[row["model"]].colour
         ax.errorbar(row["value"], y, xerr=row["error"], fmt="o", color=colour, capsize=3, markersize=6)
         place: dict[str, Any] = {"textcoords": "offset points", "va": "center", "fontsize": 8}
         ax.annotate(f"{row['value']:.4f}", (row["value"] + row["error"], y), (6, 0), **place)
@@ -325,7 +312,7 @@ def buckets_figure(
     for n, name in enumerate(names):
         part = frame.loc[name]
         place = [i + 0.12 * (n - (len(names) - 1) / 2) for i in range(len(part))]
-        colour, style = model_colour(part["model"].iloc[0]), "osD^vPX*"[n % 8] + "-"
+        colour, style = MODELS[part["model"].iloc[0]].colour, "osD^vPX*"[n % 8] + "-"
         ax.errorbar(
             place, part["value"], yerr=part["error"], fmt=style, color=colour, label=name, capsize=2, linewidth=1
         )

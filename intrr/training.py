@@ -28,7 +28,6 @@ from intrr.batches import (
 )
 from .core import InputError, keep_freed_memory, load_tensors, save_tensors, seed_everything, stopwatch
 from .data import Dataset, Split, row_weights, rows_of_users
-from .flattened import TIGER
 from .recipes import Recipe
 from .recommenders import Recommender, SequenceModel
 
@@ -242,7 +241,7 @@ def make_stepper(
 ) -> Stepper:
     "Training data on the model's device, an optimiser, the processes of the launcher; on a GPU steps are recorded"
     gpu, processes = model.device.type == "cuda", Processes(model.device)
-    model.fixed = gpu and not isinstance(model, TIGER) if fixed is None else fixed
+    model.fixed = gpu and model.can_be_fixed if fixed is None else fixed
     if dataset.protocol.fit != "train":
         what = "its validation items would choose the epoch after training has seen them"
         raise InputError(f"dataset '{dataset.name}', fit '{dataset.protocol.fit}': {what}; train with the fit 'train'")

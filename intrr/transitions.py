@@ -18,13 +18,13 @@ import torch.nn.functional as F
 from scipy import sparse
 from torch import Tensor
 
-from .baselines import LastItemCounts, Popularity, TransitionKNN, Tunable
+from .baselines import Tunable
 from .data import Dataset, Split
 from .features import WordVectors, item_words, text_neighbours
-from .recommenders import Recommender, last_items
+from .recommenders import Recommender, last_items, register
 
 # %% auto #0
-__all__ = ['SMOOTHING_GRID', 'BASELINES', 'decayed_pairs', 'Overlay', 'overlay', 'TextTransitions', 'similar_texts', 'pack_rows',
+__all__ = ['SMOOTHING_GRID', 'decayed_pairs', 'Overlay', 'overlay', 'TextTransitions', 'similar_texts', 'pack_rows',
            'recency_weights', 'PackedTransitions']
 
 # %% ../nbs/45_transitions.ipynb #948d2b09
@@ -81,6 +81,7 @@ SMOOTHING_GRID: dict[str, Sequence[float]] = {
 }
 
 
+@register("transitions", label="text-smoothed transitions", colour="#56B4E9")
 class TextTransitions(Tunable):
     "Transition counts, smoothed by similar texts"
 
@@ -276,11 +277,3 @@ class PackedTransitions(Recommender):
             value = self.values[part.clamp(min=0)] * (weight / weight.sum(1, keepdim=True))[..., None]
             scores.scatter_add_(1, self.columns[part.clamp(min=0)].flatten(1).long(), value.flatten(1))
         return out
-
-# %% ../nbs/45_transitions.ipynb #a2499c81
-BASELINES: dict[str, type[Popularity | LastItemCounts | TransitionKNN | TextTransitions]] = {
-    "popularity": Popularity,
-    "counts": LastItemCounts,
-    "knn": TransitionKNN,
-    "transitions": TextTransitions,
-}

@@ -7,17 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pandas as pd
 
-from .baselines import LastItemCounts, Popularity, TransitionKNN, Tunable
+from .baselines import Tunable
 from .core import InputError
 from .data import Dataset, Split, rows_of_users
 from .evaluation import per_user_metric, rank_targets
-from .recommenders import SequenceModel
+from .recommenders import Recommender, SequenceModel, model_info
 from .pooling import Pooled
-from .transitions import BASELINES, TextTransitions
+from .transitions import TextTransitions
 
 # %% auto #0
 __all__ = ['T', 'Constants', 'take_users', 'best_value', 'tune', 'fit_baseline', 'pool_with_transitions']
@@ -83,13 +83,11 @@ def tune(
 
 # %% ../nbs/62_tuning.ipynb #e096b66e
 def fit_baseline(
-    name: str,  # A name in `BASELINES`
+    name: str,  # An untrained model in `MODELS`
     dataset: Dataset,
-) -> Popularity | LastItemCounts | TransitionKNN | TextTransitions:  # Fitted, and tuned on the validation part
+) -> Recommender:  # Fitted, and tuned on the validation part
     "The baseline of this name; raises `InputError` if there is none"
-    if name not in BASELINES:
-        raise InputError(f"baseline '{name}' is not known; choose one of {', '.join(BASELINES)}")
-    model = BASELINES[name]()
+    model: Any = model_info(name, trained=False).make()
     if not isinstance(model, Tunable):
         return model.fit(dataset)
     told = replace(dataset, protocol=replace(dataset.protocol, fit="train"))
