@@ -196,7 +196,7 @@ def make_optimizer(
         groups, lr=lr, fused=True, capturable=recorded, decoupled_weight_decay=recipe.decoupled
     )
 
-
+# %% ../nbs/50_batches.ipynb #1df699dh
 def set_rate(
     optimizer: torch.optim.Optimizer,
     rate: float,  # Learning rate
@@ -226,7 +226,7 @@ def collect_gradients(
         out.append(g._values() if g.is_sparse else g)
     return out
 
-
+# %% ../nbs/50_batches.ipynb #4583751h
 def clip_gradients(
     grads: list[Tensor],  # Scaled in place
     limit: float,  # Largest norm of them all; 0 for none

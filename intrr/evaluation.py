@@ -5,7 +5,7 @@
 # %% ../nbs/60_evaluation.ipynb #cd218624
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -20,9 +20,10 @@ from .data import Split
 from .recommenders import Recommender
 
 # %% auto #0
-__all__ = ['count_above_and_tied', 'mid_ranks', 'drop_other_answers', 'rank_targets', 'per_user_metric', 'mean_per_user',
-           'mean_metrics', 'all_metrics', 'evaluate', 'standard_error', 'paired_bootstrap', 'user_traits',
-           'metric_by_bucket', 'top_lists', 'tail_items', 'beyond_accuracy', 'list_overlap']
+__all__ = ['count_above_and_tied', 'mid_ranks', 'scored_batches', 'drop_other_answers', 'rank_targets', 'mean_per_user',
+           'per_user_metric', 'mean_metrics', 'all_metrics', 'evaluate', 'standard_error', 'paired_bootstrap',
+           'user_traits', 'metric_by_bucket', 'best_items', 'first_rows', 'top_lists', 'tail_items', 'beyond_accuracy',
+           'list_overlap']
 
 # %% ../nbs/60_evaluation.ipynb #fc9e0ef8
 def count_above_and_tied(
@@ -42,7 +43,7 @@ def count_above_and_tied(
         raise InputError("scores: the model gave NaN; was its training stable? try a lower learning rate")
     return better, equal
 
-
+# %% ../nbs/60_evaluation.ipynb #fc9e0ef9
 def mid_ranks(
     scores: Tensor,  # (B, N), higher is better
     target: Tensor,  # (B,) item rows
@@ -59,6 +60,27 @@ def mid_ranks(
     return (better + (equal - 1) / 2).float(), masked.float()
 
 # %% ../nbs/60_evaluation.ipynb #1b8b4e06
+@torch.no_grad()
+def scored_batches(
+    model: Recommender,
+    split: Split,  # The validation or test part
+    batch: int = 512,  # Users scored at once, at most
+    memory: float = 1.0,  # GB for the scores of a batch and what is computed on the way
+    max_len: int | None = None,  # Items of the history that the model sees; default: its own `max_len`
+    progress: bool = True,  # Show a bar
+) -> Iterator[tuple[Tensor, Tensor, Tensor]]:  # Row numbers `(B,)`, scores `(B, N)` and whole histories `(B, E)`
+    "Score every item for every row, histories of like length together; raises `InputError` without targets"
+    if split.target is None:
+        raise InputError(f"{split}: this part has no targets; evaluate on valid() or test()")
+    if isinstance(model, nn.Module):
+        model.eval()
+    length, batch = max_len or model.max_len, max(1, min(batch, int(memory * 1e9 / (24 * model.n_items))))
+    for rows in tqdm(split.lengths.argsort(stable=True).split(batch), desc="evaluate", disable=not progress):
+        times = split.times(rows, length) if model.uses_times else None
+        scores = model.scores(split.histories(rows, length), times)
+        yield rows, scores, split.full(rows).to(scores.device)
+
+# %% ../nbs/60_evaluation.ipynb #1b8b4e07
 def drop_other_answers(
     scores: Tensor,  # (B, N)
     answers: Tensor,  # (B, A) item rows, padded with -1
@@ -68,32 +90,37 @@ def drop_other_answers(
     row, column = ((answers >= 0) & (answers != target[:, None])).nonzero(as_tuple=True)
     return scores.index_put((row, answers[row, column]), scores.new_tensor(-torch.inf))
 
-
-@torch.no_grad()
+# %% ../nbs/60_evaluation.ipynb #1b8b4e08
 def rank_targets(
     model: Recommender,
     split: Split,  # The validation or test part
-    batch: int = 512,  # Users scored at once, at most
-    memory: float = 1.0,  # GB for the scores of a batch and what is computed on the way
-    max_len: int | None = None,  # Items of the history that the model sees; by default its own `max_len`, 20
-    progress: bool = True,  # Show a bar
+    also: Callable[[Tensor, Tensor, Tensor], Any] | None = None,  # Called with each of the `scored_batches`
+    **kw: Any,  # `batch`, `memory`, `max_len`, `progress` of `scored_batches`
 ) -> dict[str, Tensor]:  # `unmasked` and `masked`: (R,) float32 ranks from 0
     "The rank of each row's target, with and without the items of the history; other right answers do not count"
-    if split.target is None:
-        raise InputError(f"{split}: this part has no targets; evaluate on valid() or test()")
-    if isinstance(model, nn.Module):
-        model.eval()
-    out, batch = torch.empty(2, len(split)), max(1, min(batch, int(memory * 1e9 / (24 * model.n_items))))
-    for rows in tqdm(split.lengths.argsort(stable=True).split(batch), desc="evaluate", disable=not progress):
-        times = split.times(rows, max_len or model.max_len) if model.uses_times else None
-        scores = model.scores(split.histories(rows, max_len or model.max_len), times)
-        history, target = split.full(rows).to(scores.device), split.target[rows].to(scores.device)
-        if (answers := split.answers(rows)) is not None:
+    out = torch.empty(2, len(split))
+    for rows, scores, history in scored_batches(model, split, **kw):
+        if also:
+            also(rows, scores, history)
+        assert split.target is not None
+        target, answers = split.target[rows].to(scores.device), split.answers(rows)
+        if answers is not None:
             scores = drop_other_answers(scores, answers.to(scores.device), target)
         out[:, rows] = torch.stack(mid_ranks(scores, target, history)).cpu()
     return {"unmasked": out[0], "masked": out[1]}
 
 # %% ../nbs/60_evaluation.ipynb #920d5dec
+def mean_per_user(
+    values: Tensor,  # (R,) or (S, R)
+    user: Tensor | None,  # (R,) user number of each value; none where each user has one
+) -> Tensor:  # (U,) or (S, U), users in ascending order of their number
+    "The mean over the values of each user"
+    if user is None:
+        return values
+    number, count = user.unique(return_inverse=True, return_counts=True)[1:]
+    return values.new_zeros(*values.shape[:-1], len(count)).index_add_(-1, number, values) / count
+
+# %% ../nbs/60_evaluation.ipynb #920d5ded
 def per_user_metric(
     ranks: Tensor,  # (R,) ranks from 0, or (S, R), a row a seed
     metric: str,  # `recall@10`, `ndcg@5`, `mrr`, …
@@ -109,18 +136,7 @@ def per_user_metric(
     hit = (r < int(k)).double()
     return mean_per_user(hit if name == "recall" else hit / torch.log2(r + 2), user)
 
-
-def mean_per_user(
-    values: Tensor,  # (R,) or (S, R)
-    user: Tensor | None,  # (R,) user number of each value; none where each user has one
-) -> Tensor:  # (U,) or (S, U), users in ascending order of their number
-    "The mean over the values of each user"
-    if user is None:
-        return values
-    number, count = user.unique(return_inverse=True, return_counts=True)[1:]
-    return values.new_zeros(*values.shape[:-1], len(count)).index_add_(-1, number, values) / count
-
-
+# %% ../nbs/60_evaluation.ipynb #920d5dee
 def mean_metrics(
     ranks: Tensor,  # (R,) ranks from 0
     ks: Sequence[int] = (1, 5, 10, 20),  # Lengths of the list
@@ -139,7 +155,7 @@ def all_metrics(
     "The metrics of each mask, under the name of the protocol"
     return {f"{order}/{mask}": mean_metrics(r, user=user) for mask, r in ranks.items()}
 
-
+# %% ../nbs/60_evaluation.ipynb #5b965b61
 def evaluate(
     model: Recommender,
     split: Split,  # The validation or test part
@@ -160,7 +176,7 @@ def standard_error(
     gain = gain if gain.ndim == 1 else gain.mean(0)
     return float(gain.std() / len(gain) ** 0.5) if len(gain) > 1 else float("nan")
 
-
+# %% ../nbs/60_evaluation.ipynb #d4b798aa
 def paired_bootstrap(
     ranks_a: Tensor,  # (U,) ranks from 0, or (S, U), a row a seed
     ranks_b: Tensor,  # Ranks of the same users; the number of seeds may differ
@@ -212,21 +228,40 @@ def metric_by_bucket(
     return pd.DataFrame.from_dict(rows, "index", columns=["users", "value", "error"])
 
 # %% ../nbs/60_evaluation.ipynb #14cf254a
-@torch.no_grad()
+def best_items(
+    scores: Tensor,  # (B, N)
+    history: Tensor | None,  # (B, E) item rows to leave out, padded with -1; none: nothing is left out
+    k: int = 10,  # Items per list
+) -> Tensor:  # (B, k) item rows, best first, on the CPU
+    "The items of the highest scores"
+    if history is not None:
+        row, column = (history >= 0).nonzero(as_tuple=True)
+        scores = scores.index_put((row, history[row, column]), scores.new_tensor(-torch.inf))
+    return scores.topk(k, dim=1).indices.cpu()
+
+# %% ../nbs/60_evaluation.ipynb #14cf254b
+def first_rows(
+    split: Split,  # The validation or test part
+) -> Tensor:  # (U,) row numbers
+    "One row per user, where a user has several targets the first"
+    if split.user is None:
+        return torch.arange(len(split))
+    return (split.user.diff(prepend=split.user.new_full((1,), -1)) != 0).nonzero()[:, 0]
+
+# %% ../nbs/60_evaluation.ipynb #14cf254c
 def top_lists(
     model: Recommender,
     split: Split,  # The validation or test part
     k: int = 10,  # Items per list
-    batch: int = 256,  # Users at once
+    mask: bool = True,  # Leave out the history
+    **kw: Any,  # `batch`, `memory`, `max_len`, `progress` of `scored_batches`
 ) -> Tensor:  # (U, k) item rows, best first, on the CPU
-    "The first items that each user is shown, the history left out"
-    number = torch.arange(len(split)) if split.user is None else split.user
-    first = (number.diff(prepend=number.new_full((1,), -1)) != 0).nonzero()[:, 0]
-    lists = []
-    for rows in first.split(batch):
-        times = split.times(rows, model.max_len) if model.uses_times else None
-        lists.append(model.topk(split.histories(rows, model.max_len), k, split.full(rows), times)[1].cpu())
-    return torch.cat(lists)
+    "The first items that each user is shown"
+    part = split.take(first_rows(split))
+    lists = torch.empty(len(part), k, dtype=torch.long)
+    for rows, scores, history in scored_batches(model, part, **kw):
+        lists[rows] = best_items(scores, history if mask else None, k)
+    return lists
 
 # %% ../nbs/60_evaluation.ipynb #b60d90c7
 def tail_items(
@@ -238,7 +273,7 @@ def tail_items(
     before = count.cumsum(0) - count
     return torch.empty_like(order, dtype=torch.bool).scatter_(0, order, before >= head * count.sum())
 
-
+# %% ../nbs/60_evaluation.ipynb #b60d90c8
 def beyond_accuracy(
     lists: Tensor,  # (U, k) item rows, what `top_lists` gave
     popularity: Tensor,  # (N,) training counts
@@ -248,7 +283,7 @@ def beyond_accuracy(
     coverage, tail = len(lists.unique()) / len(popularity), tail_items(popularity)[lists].double().mean()
     return {"coverage": coverage, "tail": float(tail), "novelty": float(-share[lists].log2().mean())}
 
-
+# %% ../nbs/60_evaluation.ipynb #b60d90c9
 def list_overlap(
     a: Tensor,  # (U, k) item rows
     b: Tensor,  # (U, k) item rows, for the same users

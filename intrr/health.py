@@ -67,7 +67,7 @@ def category_purity(
     mixed = label[torch.randperm(len(label), generator=torch.Generator().manual_seed(seed))]
     return {"category purity, %": _purity(sids, label), "… shuffled, %": _purity(sids, mixed)}
 
-
+# %% ../nbs/21_health.ipynb #ce1fcb02
 def _purity(sids: SemanticIDs, label: Tensor) -> list[float]:
     out, n_labels = [], int(label.max()) + 1
     for level in range(sids.levels):

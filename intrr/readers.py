@@ -98,7 +98,7 @@ def _read_times(path: Path, users: list[str], lengths: np.ndarray) -> np.ndarray
         raise InputError(f"{path}, line {line[back[0]]}: {found}; sort each history by time")
     return times
 
-
+# %% ../nbs/11_readers.ipynb #0fa1316b
 def _check_owners(path: Path, found: Iterable[tuple[str, int]], needed: Iterable[tuple[str, int]]) -> None:
     for n, (here, there) in enumerate(zip_longest(found, needed), 1):
         if here != there:
@@ -171,12 +171,12 @@ def _check_empty(folder: Path, kind: str, with_times: bool) -> None:
     if found := sorted(n for n in other if (folder / n).exists()):
         raise InputError(f"{folder}: {found[0]} of another dataset is there; choose another folder or remove it")
 
-
+# %% ../nbs/11_readers.ipynb #61fbb21c
 def _row_lines(users: np.ndarray, values: np.ndarray, offsets: np.ndarray, cut: str) -> Iterator[str]:
     text = values.astype(str)
     return (cut.join([str(u), *text[a:b]]) for u, a, b in zip(users, offsets[:-1], offsets[1:], strict=True))
 
-
+# %% ../nbs/11_readers.ipynb #144a48a1
 def _item_lines(items: pd.DataFrame) -> Iterator[str]:
     "JSON lines; a text that follows from the other fields is left out"
     for record in to_jsonable(items.to_dict("records")):

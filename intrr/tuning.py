@@ -17,6 +17,7 @@ from .data import Dataset, Split, rows_of_users
 from .evaluation import per_user_metric, rank_targets
 from .recommenders import Recommender, SequenceModel, model_info
 from .pooling import Pooled
+from .protocols import masks_history
 from .transitions import TextTransitions
 
 # %% auto #0
@@ -33,7 +34,7 @@ def take_users(
     "A part with so many of its users, always the same ones"
     return split.take(rows_of_users(split, users))
 
-
+# %% ../nbs/62_tuning.ipynb #1bc1e107
 Constants = dict[str, float]
 
 
@@ -58,16 +59,17 @@ def tune(
     metric: str = "ndcg@10",
     users: int = 4000,  # Of the validation part, at most
 ) -> T:  # The same, with the constants that were found, and with `chosen` and `trials`
-    "Choose constants on the validation part, one after another until none changes; history masked"
+    "Choose constants on the validation part, one after another until none changes"
     if dataset.protocol.fit != "train":
         what = f"fit '{dataset.protocol.fit}': the model has seen the validation part, on which constants are chosen"
         raise InputError(f"dataset '{dataset.name}', {what}; tune with the fit 'train'")
+    mask = "masked" if masks_history(dataset) else "unmasked"
     part, grid, trials = take_users(dataset.valid(), users), model.grid, {}
 
     def trial(constants: dict[str, float]) -> float:
         key = tuple(constants[name] for name in grid)
         if key not in trials:
-            found = rank_targets(model.weigh(**constants), part, progress=False)["masked"]
+            found = rank_targets(model.weigh(**constants), part, progress=False)[mask]
             trials[key] = float(per_user_metric(found, metric, part.user).mean())
         return trials[key]
 
