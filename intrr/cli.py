@@ -33,7 +33,7 @@ from .matrix import make_matrix
 from .health import health_text
 from .intrr_model import IntRR
 from .new_items import add_items
-from .plots import redistribution_heatmap
+from .redistribution import redistribution_heatmap
 from .pooling import Pooled
 from .recipes import Recipe
 from .recommenders import build_model, model_info, model_names

@@ -18,18 +18,25 @@ import pandas as pd
 from .core import InputError
 
 # %% auto #0
-__all__ = ['LATEST', 'UNITS', 'clean_text', 'item_text', 'check_item', 'items_from_records', 'category_paths', 'items_from_frame',
-           'check_columns', 'whole_ids', 'unix_seconds', 'check_interactions', 'drop_short_histories', 'k_core']
+__all__ = ['LATEST', 'UNITS', 'clean_text', 'item_text', 'check_item', 'items_from_records', 'whole_ids', 'category_paths',
+           'items_from_frame', 'check_columns', 'unix_seconds', 'check_interactions', 'drop_short_histories', 'k_core']
 
 # %% ../nbs/02_frames.ipynb #b5c62596
+_UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")  # Control characters, and halves of surrogate pairs
+
+
 def clean_text(
     text: Any,  # A string; anything else counts as absent
-) -> str:  # Without HTML entities, line breaks and doubled spaces; empty if absent
+) -> str:  # Without HTML entities, control characters, line breaks and doubled spaces; empty if absent
     "Text as a person reads it; cleaning it again changes nothing"
     text = text if isinstance(text, str) else ""
-    while (plainer := html.unescape(text)) != text:
+    for _ in range(9):
+        if (plainer := html.unescape(text)) == text:
+            break
         text = plainer
-    return " ".join(text.split())
+    else:  # escaped more often than anybody would: what still looks like an entity is none
+        text = text.replace("&", " ")
+    return " ".join(_UNSEEN.sub(" ", text).split())
 
 # %% ../nbs/02_frames.ipynb #ab75c971
 def item_text(
@@ -82,6 +89,15 @@ def items_from_records(
     frame["categories"] = pd.Series([r.get("categories") or [] for r in records], dtype=object)
     return frame.assign(text=[clean_text(r.get("text")) or item_text(r) for r in records])
 
+# %% ../nbs/02_frames.ipynb #dcc516e2
+def whole_ids(
+    ids: pd.Series,
+) -> pd.Series:  # int64 if all of them are whole numbers, else as they are
+    "Ids such as 7.0 as 7"
+    if not pd.api.types.is_float_dtype(ids) or ids.isna().any() or not (ids % 1 == 0).all():
+        return ids
+    return ids.astype(np.int64)
+
 # %% ../nbs/02_frames.ipynb #2698284b
 def category_paths(
     value: Any,  # A string, a list of names, a list of paths, or nothing
@@ -126,15 +142,6 @@ def check_columns(
     for key in needed:
         if key not in frame:
             raise InputError(f"{name}: no column '{key}'; its columns are {', '.join(map(str, frame.columns))}")
-
-# %% ../nbs/02_frames.ipynb #dcc516e2
-def whole_ids(
-    ids: pd.Series,
-) -> pd.Series:  # int64 if all of them are whole numbers, else as they are
-    "Ids such as 7.0 as 7"
-    if not pd.api.types.is_float_dtype(ids) or ids.isna().any() or not (ids % 1 == 0).all():
-        return ids
-    return ids.astype(np.int64)
 
 # %% ../nbs/02_frames.ipynb #1005e91e
 LATEST = 4_102_444_800  # 2100-01-01 in Unix seconds

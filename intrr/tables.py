@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 import torch
+from matplotlib.axes import Axes
 
 from .backbones import BACKBONES
 from .core import InputError
@@ -30,10 +31,12 @@ from intrr.records import (
 )
 from .quantizers import QUANTIZERS
 from .recommenders import MODELS
+from .style import COLOURS, Page, bare_axes
 
 # %% auto #0
 __all__ = ['published_table', 'matrix_records', 'matched_runs', 'paired_leads', 'paper_table', 'label_of', 'by_system',
-           'system_table', 'in_same_orders', 'system_differences', 'bucket_table', 'ablation_table']
+           'system_table', 'in_same_orders', 'system_differences', 'bucket_table', 'ablation_table', 'systems_figure',
+           'forest_figure', 'buckets_figure']
 
 # %% ../nbs/65_tables.ipynb #67d52e90
 def published_table(
@@ -238,3 +241,83 @@ def ablation_table(
     return pd.DataFrame(
         list(rows.values()), index=index, columns=["runs", "value", "difference", "low", "high", "significant"]
     )
+
+# %% ../nbs/65_tables.ipynb #68944b5e
+def _rows(frame: pd.DataFrame) -> tuple[Page, Axes, range]:
+    "A figure with one row per row of the frame, the first on top"
+    fig = Page(0.9 + 0.3 * len(frame))
+    ax = fig.subplots()
+    ax.set_yticks(range(len(frame)), [str(name) for name in frame.index])
+    ax.set_ylim(len(frame) - 0.4, -0.6)
+    bare_axes(ax, "x")
+    return fig, ax, range(len(frame))
+
+# %% ../nbs/65_tables.ipynb #ef5e0b18
+def _published(ax: Axes, frame: pd.DataFrame, rows: range, place: Literal["best", "lower right"]) -> None:
+    "Published values as hollow diamonds, where there are some"
+    if "published" in frame and frame["published"].notna().any():
+        ax.plot(frame["published"], rows, "D", markersize=6, markerfacecolor="none", color="black", label="published")
+        ax.legend(loc=place, frameon=False)
+
+# %% ../nbs/65_tables.ipynb #0b9e4f20
+def systems_figure(
+    frame: pd.DataFrame,  # By system: `model`, `value`, `error`; perhaps `published`
+    metric: str,  # What the values are, for the axis
+    title: str = "",
+) -> Page:
+    "One dot per system with its 95 % interval, and the published value as a hollow diamond"
+    fig, ax, rows = _rows(frame)
+    for y, (_, row) in zip(rows, frame.iterrows(), strict=True):
+        colour = MODELS[row["model"]].colour
+        ax.errorbar(row["value"], y, xerr=row["error"], fmt="o", color=colour, capsize=3, markersize=6)
+        place: dict[str, Any] = {"textcoords": "offset points", "va": "center", "fontsize": 8}
+        ax.annotate(f"{row['value']:.4f}", (row["value"] + row["error"], y), (6, 0), **place)
+    _published(ax, frame, rows, "lower right")
+    ax.set_title(title, loc="left")
+    ax.set_xlabel(f"{metric} (95 % interval over the users)")
+    ax.margins(x=0.12)
+    return fig
+
+# %% ../nbs/65_tables.ipynb #4dce4a10
+def forest_figure(
+    frame: pd.DataFrame,  # By name: `difference`, `low`, `high`, `significant`; perhaps `published`
+    metric: str,  # What differs, for the axis
+    title: str = "",
+) -> Page:
+    "Differences with their 95 % intervals; hollow where the interval holds 0"
+    fig, ax, rows = _rows(frame)
+    ax.axvline(0, color="#333333", linewidth=1)
+    for y, (_, row) in zip(rows, frame.iterrows(), strict=True):
+        colour = COLOURS[0] if row["difference"] > 0 else COLOURS[5]
+        ax.plot([row["low"], row["high"]], [y, y], color=colour, linewidth=2)
+        face = colour if row["significant"] else "white"
+        ax.plot(row["difference"], y, "o", color=colour, markerfacecolor=face, markersize=7)
+    _published(ax, frame, rows, "best")
+    ax.locator_params(axis="x", nbins=6)  # room for the numbers where the names are long
+    ax.set_title(title, loc="left")
+    ax.set_xlabel(f"difference in {metric} (paired 95 % interval; hollow: may be 0)")
+    return fig
+
+# %% ../nbs/65_tables.ipynb #38f047d3
+def buckets_figure(
+    frame: pd.DataFrame,  # By system and bucket: `model`, `users`, `value`, `error`; see `bucket_table`
+    metric: str,  # What the values are, for the axis
+    axis: str,  # What the users are split by, for the axis
+    title: str = "",
+) -> Page:
+    "A metric by bucket, one line per system, with 95 % intervals"
+    fig = Page(3.6)
+    ax = fig.subplots()
+    names = list(dict.fromkeys(frame.index.get_level_values(0)))
+    for n, name in enumerate(names):
+        part = frame.loc[name]
+        place = [i + 0.12 * (n - (len(names) - 1) / 2) for i in range(len(part))]
+        colour, style = MODELS[part["model"].iloc[0]].colour, "osD^vPX*"[n % 8] + "-"
+        ax.errorbar(
+            place, part["value"], yerr=part["error"], fmt=style, color=colour, label=name, capsize=2, linewidth=1
+        )
+    ax.set_xticks(range(len(part)), [f"{bucket}\n{users:,} users" for bucket, users in part["users"].items()])
+    bare_axes(ax, "y", xlabel=axis, ylabel=f"{metric}, 95 % interval", ylim=(0, None))
+    ax.set_title(title, loc="left")
+    ax.legend(frameon=False)
+    return fig
