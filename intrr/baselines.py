@@ -6,9 +6,9 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,14 +16,11 @@ import torch
 from scipy import sparse
 from torch import Tensor
 
-from .core import InputError
 from .data import Dataset, Split
-from .evaluation import gains, ranks
-from .models import Recommender
+from .recommenders import Recommender
 
 # %% auto #0
-__all__ = ['GRID', 'T', 'Constants', 'Popularity', 'transitions', 'weighted_rows', 'tiebreak', 'LastItemCounts', 'Tunable',
-           'TransitionKNN', 'some_users', 'best_value', 'tune']
+__all__ = ['GRID', 'Popularity', 'transitions', 'weighted_rows', 'tiebreak', 'LastItemCounts', 'Tunable', 'TransitionKNN']
 
 # %% ../nbs/44_baselines.ipynb #950ed610
 class Popularity(Recommender):
@@ -177,62 +174,3 @@ class TransitionKNN(Tunable):
     ) -> Tensor:  # (B, N) float64
         "Weighted rows of $S$"
         return weighted_rows(self.table, histories, self.decay, self.max_len).add_(self.tiebreak)
-
-# %% ../nbs/44_baselines.ipynb #5a1c07e6
-T = TypeVar("T", bound=Tunable)
-
-
-def some_users(
-    split: Split,  # The validation part
-    users: int,  # At most
-) -> Split:
-    "A part with so many of its users, always the same ones"
-    return split.take(split.some(users))
-
-
-Constants = dict[str, float]
-
-
-def best_value(
-    model: Tunable,
-    name: str,  # The constant to change
-    best: Constants,  # All of them, as they stand
-    trial: Callable[[Constants], float],  # How good they are
-) -> Constants:
-    "Try the values of one constant; where the largest is best and no limit is known, twice as much as well, and so on"
-    best = max(({**best, name: value} for value in (best[name], *model.grid[name])), key=trial)
-    while name in model.open_ended and best[name] >= max(model.grid[name]):
-        if trial(more := {**best, name: 2 * best[name]}) <= trial(best):
-            break
-        best = more
-    return best
-
-# %% ../nbs/44_baselines.ipynb #5a1c0700
-def tune(
-    model: T,  # Fitted; where the search starts
-    dataset: Dataset,
-    metric: str = "ndcg@10",
-    users: int = 4000,  # Of the validation part, at most
-) -> T:  # The same, with the constants that were found, and with `chosen` and `trials`
-    "Choose constants on the validation part, one after another until none changes; history masked"
-    if dataset.protocol.fit != "train":
-        what = f"fit '{dataset.protocol.fit}': the model has seen the validation part, on which constants are chosen"
-        raise InputError(f"dataset '{dataset.name}', {what}; tune with the fit 'train'")
-    part, grid, trials = some_users(dataset.valid(), users), model.grid, {}
-
-    def trial(constants: dict[str, float]) -> float:
-        key = tuple(constants[name] for name in grid)
-        if key not in trials:
-            found = ranks(model.weigh(**constants), part, progress=False)["masked"]
-            trials[key] = float(gains(found, metric, part.user).mean())
-        return trials[key]
-
-    best, before = {name: getattr(model, name) for name in grid}, None
-    while best != before:
-        before = best
-        for name in grid:
-            best = best_value(model, name, best, trial)
-    model.weigh(**best).trials = pd.DataFrame(list(trials), columns=list(grid)).assign(**{metric: trials.values()})
-    values = {"start": next(iter(trials.values())), "value": trial(best)}
-    model.chosen = {"constants": best, "metric": metric, **values, "trials": len(trials), "users": len(part)}
-    return model

@@ -23,29 +23,24 @@ import tyro
 from torch import Tensor
 from tyro.conf import Positional
 
-from .pooling import Pooled
-from .transitions import BASELINES
-from .core import InputError, atomic_path, environment, first_process, pick_device, plain, save_json
-from .style import cut_text
-from .efficiency import Source, bench_table, machine_folder, plan, run_benches
-from .evaluation import markdown, table
-from intrr.experiments import (
-    Run,
-    Setup,
-    evaluate_baseline,
-    kept_record,
-    run_matrix,
-    size_recipe,
-    span,
-    stage_one,
-    time_left,
-)
-from .experiments import matrix as make_matrix
-from .models import MODELS, IntRR, Recipe, build_model
+from .core import InputError, atomic_path, environment, first_process, pick_device, save_json, to_jsonable
+from .benches import Source, plan_benches
+from .efficiency import bench_table, machine_folder, run_benches
+from .records import markdown, table
+from .experiments import Run, Setup, evaluate_baseline, kept_record, size_recipe, stage_one
+from .matrix import run_matrix, span, time_left
+from .matrix import matrix as make_matrix
+from .health import health_text
+from .intrr_model import IntRR
 from .new_items import add_items
 from .plots import redistribution_heatmap
+from .pooling import Pooled
+from .recipes import Recipe
+from .recommenders import build_model, model_names
 from .redistribution import pick_groups, redistribution_of
-from .sids import SemanticIDs, health_text
+from .sids import SemanticIDs
+from .style import cut_text
+from .transitions import BASELINES
 
 # %% auto #0
 __all__ = ['COMMANDS', 'command', 'changed', 'latest_run', 'recommend', 'results_table', 'sids', 'default_folder', 'train',
@@ -69,7 +64,7 @@ def command(
         if not kwargs.get("json"):
             return fn(*args, **kwargs)
         with redirect_stdout(sys.stderr):
-            out = plain(fn(*args, **kwargs))
+            out = to_jsonable(fn(*args, **kwargs))
         print(jsonlib.dumps(out, ensure_ascii=False))
         return out
 
@@ -284,8 +279,8 @@ def check_model(
     parts: str = "ids",  # A name in `PARTS`
 ) -> None:
     "Raise `InputError` for a model, size, parts or field that there is not, or a recipe that the model cannot have"
-    if name not in MODELS:
-        raise InputError(f"no model '{name}'; known: {', '.join(MODELS)}")
+    if name not in model_names():
+        raise InputError(f"no model '{name}'; known: {', '.join(model_names())}")
     wanted = size_recipe(name, size=size or "recommended", parts=parts)
     two_items = SemanticIDs.from_codes(torch.tensor([[0], [1]]))
     build_model(name, two_items, changed(wanted or Recipe(), changes), torch.eye(2))
@@ -405,7 +400,7 @@ def bench(
     where = pick_device(device)
     threads = threads or environment()["cores"]
     source = Source(data, str(run) if run else None)
-    rows = plan(what, size, only, source.trained("intrr"), where.type == "cuda")
+    rows = plan_benches(what, size, only, source.trained("intrr"), where.type == "cuda")
     if not dry_run and data:
         run = Run.open(run, data).folder if run else stage_one(Setup(data), work, device).folder
         source = replace(

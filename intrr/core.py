@@ -32,8 +32,8 @@ from torch.utils._pytree import tree_map
 
 # %% auto #0
 __all__ = ['InputError', 'seed_everything', 'pick_device', 'fast_bf16', 'process_count', 'first_process', 'keep_freed_memory',
-           'atomic_path', 'plain', 'save_json', 'load_json', 'save_tensors', 'load_tensors', 'environment',
-           'fingerprint', 'stopwatch', 'under_autocast', 'constant', 'Kept', 'held_tensors', 'own_parts']
+           'atomic_path', 'to_jsonable', 'save_json', 'load_json', 'save_tensors', 'load_tensors', 'environment',
+           'fingerprint', 'stopwatch', 'under_autocast', 'constant', 'WeightCache', 'held_tensors', 'own_parts']
 
 # %% ../nbs/00_core.ipynb #41a5ffb8
 class InputError(ValueError):
@@ -122,18 +122,18 @@ def atomic_path(
             tmp.unlink(missing_ok=True)
 
 # %% ../nbs/00_core.ipynb #57ac003d
-def plain(
+def to_jsonable(
     x: Any,  # Dataclasses, mappings, sequences, arrays, scalars, paths
 ) -> Any:  # The same in `dict`, `list`, `str`, `int`, `float`, `bool`, `None`
     "Reduce `x` to what JSON can hold"
     if dataclasses.is_dataclass(x) and not isinstance(x, type):
-        return {f.name: plain(getattr(x, f.name)) for f in dataclasses.fields(x)}
+        return {f.name: to_jsonable(getattr(x, f.name)) for f in dataclasses.fields(x)}
     if isinstance(x, Mapping):
-        return {str(k): plain(v) for k, v in x.items()}
+        return {str(k): to_jsonable(v) for k, v in x.items()}
     if isinstance(x, (Tensor, np.ndarray, np.generic)):
-        return plain(x.tolist())
+        return to_jsonable(x.tolist())
     if isinstance(x, (list, tuple)):
-        return [plain(v) for v in x]
+        return [to_jsonable(v) for v in x]
     if isinstance(x, float):
         return x if math.isfinite(x) else None
     return x if isinstance(x, (str, int, bool, type(None))) else str(x)
@@ -145,7 +145,7 @@ def save_json(
 ) -> None:
     "Write `x` as readable JSON, whole or not at all"
     with atomic_path(path) as tmp:
-        tmp.write_text(json.dumps(plain(x), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        tmp.write_text(json.dumps(to_jsonable(x), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def load_json(
@@ -169,7 +169,7 @@ def save_tensors(
     flat = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
     with atomic_path(path) as tmp:
         try:
-            save_file(flat, tmp, metadata={"intrr": json.dumps(plain(meta))})
+            save_file(flat, tmp, metadata={"intrr": json.dumps(to_jsonable(meta))})
         except SafetensorError as e:
             raise OSError(str(e)) from e
 
@@ -243,7 +243,7 @@ def fingerprint(
     x: Any,  # Whatever `plain` takes
 ) -> str:  # 12 hexadecimal digits
     "A short hash of the values in `x`, the same in every process"
-    return hashlib.sha256(json.dumps(plain(x), sort_keys=True).encode()).hexdigest()[:12]
+    return hashlib.sha256(json.dumps(to_jsonable(x), sort_keys=True).encode()).hexdigest()[:12]
 
 # %% ../nbs/00_core.ipynb #b4fcb2a8
 @contextmanager
@@ -275,7 +275,7 @@ def constant(part: Any) -> Any:
     return torch.nn.Parameter(part, requires_grad=False) if floating else part
 
 
-class Kept(torch.nn.Module):
+class WeightCache(torch.nn.Module):
     "A part of a module: a value that is made from its weights, and kept while they stay as they are"
 
     def __init__(self):
@@ -299,7 +299,7 @@ class Kept(torch.nn.Module):
             self.state, self.value = state, (tree_map(constant, make()),)
         return self.value[0]
 
-    def train(self, mode: bool = True) -> Kept:
+    def train(self, mode: bool = True) -> WeightCache:
         "Forget, whenever the whole is switched to training or back: fused optimisers leave no trace on the weights"
         self.state, self.value = None, ()
         return super().train(mode)
@@ -307,10 +307,10 @@ class Kept(torch.nn.Module):
 # %% ../nbs/00_core.ipynb #a17aed2c
 def held_tensors(
     module: torch.nn.Module,
-) -> list[Any]:  # Parameters, buffers, and what its `Kept` parts hold now
+) -> list[Any]:  # Parameters, buffers, and what its `WeightCache` parts hold now
     "All that a module reads when it runs: whoever keeps the list keeps it in memory, whatever becomes of the module"
     weights = [t.detach() for t in (*module.parameters(), *module.buffers())]
-    return [*weights, *(part.value for part in module.modules() if isinstance(part, Kept))]
+    return [*weights, *(part.value for part in module.modules() if isinstance(part, WeightCache))]
 
 # %% ../nbs/00_core.ipynb #99d75528
 def own_parts(

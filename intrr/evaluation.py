@@ -5,9 +5,8 @@
 # %% ../nbs/60_evaluation.ipynb #cd218624
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,16 +15,14 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from .core import InputError, environment, load_json, load_tensors, plain, save_json, save_tensors
+from .core import InputError
 from .data import Split
-from .models import Recommender
+from .recommenders import Recommender
 
 # %% auto #0
-__all__ = ['MODELS', 'standing', 'mid_ranks', 'without', 'ranks', 'save_ranks', 'load_ranks', 'gains', 'per_user', 'metrics',
-           'all_metrics', 'evaluate', 'standard_error', 'paired_bootstrap', 'traits', 'traits_path', 'protocol_words',
-           'by', 'record', 'save_record', 'load_records', 'ranks_path', 'record_ranks', 'save_traits', 'record_traits',
-           'record_users', 'alone', 'select', 'compare', 'misfits', 'leaning', 'run_faults', 'efficiency_faults',
-           'check_records', 'table', 'markdown', 'top_lists', 'tail_items', 'beyond_accuracy', 'overlap']
+__all__ = ['standing', 'mid_ranks', 'without', 'ranks', 'gains', 'per_user', 'metrics', 'all_metrics', 'evaluate',
+           'standard_error', 'paired_bootstrap', 'traits', 'by', 'top_lists', 'tail_items', 'beyond_accuracy',
+           'overlap']
 
 # %% ../nbs/60_evaluation.ipynb #fc9e0ef8
 def standing(
@@ -95,25 +92,6 @@ def ranks(
             scores = without(scores, answers.to(scores.device), target)
         out[:, rows] = torch.stack(mid_ranks(scores, target, history)).cpu()
     return {"unmasked": out[0], "masked": out[1]}
-
-# %% ../nbs/60_evaluation.ipynb #529c95c0
-def save_ranks(
-    ranks: Mapping[str, Tensor],  # (U,) ranks from 0 by name: what `ranks` gave
-    path: str | Path,  # Such as `knn-0.ranks.safetensors`
-) -> None:
-    "Write ranks without loss, in 16 bits up to rank 32,767 and in 32 above"
-    twice = {name: 2 * r.double() for name, r in ranks.items()}
-    small = all(t.nan_to_num(posinf=0).max() < 2**16 - 1 for t in twice.values())
-    top, kind = (2**16 - 1, torch.uint16) if small else (2**32 - 1, torch.uint32)
-    save_tensors({name: t.clamp(max=top).long().to(kind) for name, t in twice.items()}, path)
-
-
-def load_ranks(
-    path: str | Path,
-) -> dict[str, Tensor]:  # (U,) float32 ranks from 0 by name
-    "Read what `save_ranks` wrote; raises `InputError` if the file is missing or damaged"
-    stored = {name: (t.long(), torch.iinfo(t.dtype).max) for name, t in load_tensors(path)[0].items()}
-    return {name: (t / 2).float().masked_fill(t == top, torch.inf) for name, (t, top) in stored.items()}
 
 # %% ../nbs/60_evaluation.ipynb #920d5dec
 def gains(
@@ -216,24 +194,6 @@ def traits(
     return out if split.user is None else out | {"user": split.user}
 
 # %% ../nbs/60_evaluation.ipynb #828413f2
-def traits_path(
-    record: Mapping[str, Any],
-    folder: str | Path = "nbs/results",
-) -> Path:  # `folder/dataset/users.traits.safetensors`, or `users-ties0.traits.safetensors`
-    "Where the traits of the users that a record is of stand"
-    name = "-".join(["users", *protocol_words(record["config"].get("setup", {}))])
-    return Path(folder) / record["dataset"] / f"{name}.traits.safetensors"
-
-
-def protocol_words(
-    setup: Mapping[str, Any],  # With `ties`, `protocol` and `fit`, or without what has its default
-) -> list[str]:  # Such as `ties0`, or `temporal` and `train+valid`; none for leave-one-out in the order of the file
-    "What a name tells of the protocol: all that is not the default"
-    ties, protocol, fit = setup.get("ties"), setup.get("protocol"), setup.get("fit")
-    words = [None if ties is None else f"ties{ties}", None if protocol == "leave-one-out" else protocol]
-    return [word for word in [*words, None if fit == "train" else fit] if word]
-
-
 def by(
     ranks: Tensor,  # (U,) ranks from 0, or (S, U), a row a seed
     values: Tensor,  # (U,) what to split by
@@ -250,246 +210,6 @@ def by(
         gain = gains(r, metric, own)
         rows[name] = gain.shape[-1], float(gain.mean()), 1.96 * standard_error(r, metric, own)
     return pd.DataFrame.from_dict(rows, "index", columns=["users", "value", "error"])
-
-# %% ../nbs/60_evaluation.ipynb #46195e18
-MODELS = ("intrr", "flat", "sasrec", "tiger", "popularity", "counts", "knn", "transitions")
-
-
-def record(
-    name: str,  # Of the run, unique within the dataset
-    dataset: str,  # Name of the dataset
-    model: str,  # One of `MODELS`
-    metrics: Mapping[str, Mapping[str, float]],  # What `evaluate` gave
-    *,
-    quantizer: str | None = None,
-    backbone: str | None = None,
-    size: str | None = None,
-    variant: str | None = None,  # What an ablation changes; such a record is of the kind `ablation`
-    parts: str = "",  # What the score has beside the model's own, such as `+text+prior`
-    seed: int = 0,
-    config: Any = None,  # Settings: a mapping or dataclass
-    params: int = 0,  # Trained parameters
-    seconds: Mapping[str, float] | None = None,  # `train`, `epoch`, `evaluate`
-    epochs: int = 0,
-    device: str | torch.device = "cpu",
-) -> dict[str, Any]:  # Plain values
-    "The record of a run; raises `InputError` for an unknown model"
-    if model not in MODELS:
-        raise InputError(f"record '{name}': model '{model}' is not one of {', '.join(MODELS)}")
-    kind = {"kind": "ablation", "variant": variant} if variant else {}
-    head = {
-        **kind,
-        "name": name,
-        "dataset": dataset,
-        "model": model,
-        "quantizer": quantizer,
-        "backbone": backbone,
-        "size": size,
-        "parts": parts,
-    }
-    body = {"seed": seed, "config": config or {}, "params": params, "metrics": metrics}
-    return plain({**head, **body, "seconds": seconds or {}, "epochs": epochs, "environment": environment(device)})
-
-# %% ../nbs/60_evaluation.ipynb #781ad1e6
-def save_record(
-    record: Mapping[str, Any],  # What `record` gave
-    folder: str | Path = "nbs/results",
-) -> Path:  # `folder/dataset/name.json`
-    "Write a record, whole or not at all"
-    path = Path(folder) / record["dataset"] / f"{record['name']}.json"
-    save_json(record, path)
-    return path
-
-
-def load_records(
-    folder: str | Path = "nbs/results",
-    kind: str | None = None,  # Of the records: None for runs, `efficiency`, …
-) -> list[dict[str, Any]]:  # In order of their paths
-    "Read all records of a kind; raises `InputError` that names a file that is none"
-    out = []
-    for path in sorted(Path(folder).rglob("*.json")):
-        item = load_json(path)
-        if not isinstance(item, dict) or not {"name", "dataset", "model"} <= item.keys():
-            raise InputError(f"{path}: not a record, it lacks name, dataset or model; move it out of {folder}")
-        out += [item] if item.get("kind") == kind else []
-    return out
-
-# %% ../nbs/60_evaluation.ipynb #64bc554e
-def ranks_path(
-    record: Mapping[str, Any],
-    folder: str | Path = "nbs/results",
-) -> Path:  # `folder/dataset/name.ranks.safetensors`
-    "Where the ranks of a record stand"
-    return Path(folder) / record["dataset"] / f"{record['name']}.ranks.safetensors"
-
-
-def record_ranks(
-    record: Mapping[str, Any],
-    folder: str | Path = "nbs/results",
-    mask: str = "masked",  # or `unmasked`
-) -> Tensor:  # (U,) float32 ranks from 0
-    "The stored ranks of a record; raises `InputError` if they are missing, damaged or of another run"
-    path, user = ranks_path(record, folder), record_users(record, folder)
-    r = load_ranks(path)[record.get("beside", "") + mask]
-    said = [m["mrr"] for p, m in record["metrics"].items() if p.endswith(f"/{mask}")]
-    if not any(abs(mrr - metrics(r, user=user)["mrr"]) < 1e-6 for mrr in said):
-        raise InputError(f"{path}: not the ranks that the record's metrics come from; run the experiment again")
-    return r
-
-# %% ../nbs/60_evaluation.ipynb #fe484eb4
-def save_traits(
-    split: Split,  # The test part
-    record: Mapping[str, Any],  # Of a run on it
-    folder: str | Path = "nbs/results",
-) -> None:
-    "Store what to split users by; the same for all runs of a dataset, tie order and protocol"
-    found = {name: v.short() if v.max() < 2**15 else v for name, v in traits(split).items()}
-    save_tensors(found, traits_path(record, folder))
-
-
-def record_traits(
-    record: Mapping[str, Any],
-    folder: str | Path = "nbs/results",
-) -> dict[str, Tensor]:  # (U,) by name, see `traits`
-    "The stored traits of the users that a record is of; raises `InputError` if they are missing or damaged"
-    return load_tensors(traits_path(record, folder))[0]
-
-
-def record_users(
-    record: Mapping[str, Any],
-    folder: str | Path = "nbs/results",
-) -> Tensor | None:  # (R,) user number of each rank; none where the ranks are the users'
-    "Whose the ranks of a record are"
-    protocol = record["config"].get("setup", {}).get("protocol", "leave-one-out")
-    return None if protocol == "leave-one-out" else record_traits(record, folder)["user"].long()
-
-# %% ../nbs/60_evaluation.ipynb #5e07a1b2
-def alone(
-    record: Mapping[str, Any],  # Of a pooled network
-) -> dict[str, Any]:  # A record whose metrics and ranks are those of the network alone
-    "The network of a pooled model as a system of its own: its ranks stand beside those of the pooled one"
-    metrics = {p.replace("/alone-", "/"): m for p, m in record["metrics"].items() if "/alone-" in p}
-    return {**record, "parts": record["parts"].replace("+prior", ""), "beside": "alone-", "metrics": metrics}
-
-# %% ../nbs/60_evaluation.ipynb #7007ac9d
-def select(
-    records: Iterable[Mapping[str, Any]],
-    **fields: Any,  # Such as `dataset="beauty", model="intrr"`
-) -> list[Mapping[str, Any]]:
-    "The records whose fields have these values"
-    return [r for r in records if all(r.get(k) == v for k, v in fields.items())]
-
-
-def compare(
-    a: Sequence[Mapping[str, Any]],  # Records of one system, its seeds
-    b: Sequence[Mapping[str, Any]],  # Records of the other
-    folder: str | Path = "nbs/results",  # Where they and their ranks stand
-    metric: str = "recall@10",
-    mask: str = "masked",  # or `unmasked`
-    n: int = 2000,  # Draws
-    users: Tensor | None = None,  # (R,) these only, where not 0; such as a trait
-) -> tuple[float, float, float]:  # Difference a - b of the means over the seeds, and its 95 % interval
-    "Paired bootstrap over the users; raises `InputError` unless both were run in the same tie orders and protocol"
-    orders = [{r["config"].get("setup", {}).get("ties") for r in runs} for runs in (a, b)]
-    if not a or orders[0] != orders[1]:
-        raise InputError(f"tie orders {orders[0]} and {orders[1]}: a paired comparison needs runs in the same ones")
-    protocols = sorted({r["config"].get("setup", {}).get("protocol", "leave-one-out") for r in [*a, *b]})
-    if len(protocols) > 1:
-        raise InputError(f"protocols {' and '.join(protocols)}: a paired comparison needs runs under the same one")
-    user = record_users(a[0], folder)
-    first, second = (torch.stack([record_ranks(r, folder, mask) for r in runs]) for runs in (a, b))
-    if users is not None:
-        if not len(users) == first.shape[1] == second.shape[1]:
-            raise InputError(f"{len(users)} users to choose from, ranks of {first.shape[1]} and {second.shape[1]}")
-        first, second = first[:, users.bool()], second[:, users.bool()]
-        user = None if user is None else user[users.bool()]
-    return paired_bootstrap(first, second, metric, n, user=user)
-
-# %% ../nbs/60_evaluation.ipynb #fc9a4391
-def misfits(
-    ranks: Mapping[str, Tensor],  # (U,) ranks from 0, `unmasked` and `masked`
-    lengths: Tensor,  # (U,) items in each history
-) -> int:  # Users whose ranks contradict their histories; all of them if their number differs
-    "Count the targets that masking lets fall, or lifts by more places than the history has items"
-    if len(lengths) != len(ranks["masked"]):
-        return max(len(lengths), len(ranks["masked"]))
-    lifted = (ranks["unmasked"] - ranks["masked"])[ranks["masked"].isfinite()]
-    return int(((lifted < 0) | (lifted > lengths[ranks["masked"].isfinite()])).sum())
-
-
-def leaning(
-    ranks: Tensor,  # (U,) ranks from 0
-    values: Tensor,  # (U,) such as the popularity of the targets
-) -> float:  # Standard deviations away from what unrelated values would give; below 0 if high values rank first
-    "Spearman's correlation of ranks and values, times the root of the number of users less one"
-    frame = pd.DataFrame({"ranks": ranks.numpy(), "values": values.numpy()})
-    return float(frame.corr("spearman").iloc[0, 1] * (len(frame) - 1) ** 0.5)
-
-# %% ../nbs/60_evaluation.ipynb #960d5888
-def run_faults(
-    record: Mapping[str, Any],  # Of a run
-    folder: str | Path = "nbs/results",
-) -> list[str]:  # None of them if it can be believed
-    "What the record of a run lacks, or where its ranks contradict it"
-    out = [] if record["config"].get("data") else ["no fingerprint of the data"]
-    try:
-        ranks, lengths = load_ranks(ranks_path(record, folder)), record_traits(record, folder)["length"]
-        user = record_users(record, folder)
-    except InputError as e:
-        return [*out, str(e)]
-    told = [(ranks[p.split("/")[1]], name, m) for p, d in record["metrics"].items() for name, m in d.items()]
-    if any(abs(float(gains(r, name, user).mean()) - m) > 1e-9 for r, name, m in told):
-        out.append("metrics that its ranks do not give")
-    return out + ["ranks of other users"] * (misfits(ranks, lengths) > 0)
-
-
-def efficiency_faults(
-    record: Mapping[str, Any],  # Of a row of `intrr.efficiency`
-) -> list[str]:
-    "Whether a row says so if its catalogue is made up"
-    untrue = record.get("n_items") and (record["dataset"], record.get("trained")) != ("made up", False)
-    return ["a made-up catalogue that is not called so, or weights that are not said to be untrained"] * bool(untrue)
-
-# %% ../nbs/60_evaluation.ipynb #feaa81df
-def check_records(
-    folder: str | Path = "nbs/results",
-) -> list[str]:  # A line for each fault, such as `beauty/knn-0: no commit`; empty if there is none
-    "Find every record of a run or of efficiency that cannot be believed"
-    runs = load_records(folder) + load_records(folder, "ablation")
-    rows = load_records(folder, "efficiency")
-    faults = [(r, fault) for r in runs for fault in run_faults(r, folder)]
-    faults += [(r, fault) for r in rows for fault in efficiency_faults(r)]
-    faults += [(r, "no commit") for r in [*runs, *rows] if not r["environment"].get("commit")]
-    known = {r["dataset"]: r["config"].get("data") for r in runs}
-    faults += [(r, "data unlike others'") for r in runs if r["config"].get("data") != known[r["dataset"]]]
-    return [f"{r['dataset']}/{r['name']}: {fault}" for r, fault in faults]
-
-# %% ../nbs/60_evaluation.ipynb #530811f9
-def table(
-    records: Sequence[Mapping[str, Any]],  # What `load_records` gave
-    protocol: str = "file/masked",  # Tie order and mask
-    columns: Sequence[str] = ("recall@5", "recall@10", "ndcg@5", "ndcg@10"),
-    how: str = "mean",  # or `std`, the spread over the runs
-) -> pd.DataFrame:  # A row for each dataset and system: number of runs, and the metrics over them
-    "The means over runs, which differ in seed or tie order, of the records that have this protocol"
-    keys = ["dataset", "model", "quantizer", "backbone", "size"]
-    rows = []
-    for r in records:
-        if protocol in r["metrics"]:
-            labels = {k: r.get(k) or "" for k in keys} | {"model": r["model"] + (r.get("parts") or "")}
-            rows.append({**labels, "runs": 1, **{c: r["metrics"][protocol][c] for c in columns}})
-    frame = pd.DataFrame(rows, columns=[*keys, "runs", *columns])
-    return frame.groupby(keys, sort=False).agg({"runs": "sum", **dict.fromkeys(columns, how)})
-
-# %% ../nbs/60_evaluation.ipynb #6e8c53d2
-def markdown(
-    frame: pd.DataFrame,  # Its index is left out
-    digits: int = 4,  # Of numbers that are not whole
-) -> str:  # For a page or a terminal
-    "A table in Markdown"
-    cells = frame.map(lambda v: f"{v:.{digits}f}" if isinstance(v, float) else str(v))
-    rows = [map(str, frame.columns), ["---"] * len(frame.columns), *cells.to_numpy().tolist()]
-    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
 
 # %% ../nbs/60_evaluation.ipynb #14cf254a
 @torch.no_grad()

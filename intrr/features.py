@@ -23,7 +23,7 @@ from torch import Tensor
 from .core import InputError, load_tensors, save_tensors
 
 # %% auto #0
-__all__ = ['KINDS', 'item_words', 'WordVectors', 'text_neighbours', 'fix_signs', 'TextFeatures']
+__all__ = ['FEATURE_KINDS', 'item_words', 'WordVectors', 'text_neighbours', 'fix_signs', 'TextFeatures']
 
 # %% ../nbs/14_features.ipynb #da274efd
 _WORD = re.compile(r"\w+")
@@ -110,14 +110,14 @@ def fix_signs(
     return directions * torch.where(top < 0, -1.0, 1.0)
 
 # %% ../nbs/14_features.ipynb #8ffc61a9
-KINDS = ("tfidf", "encoder", "both")
+FEATURE_KINDS = ("tfidf", "encoder", "both")
 
 
 @dataclass(frozen=True)
 class TextFeatures:
     "Turns texts into features, with what was learned from a catalogue"
 
-    kind: str  # One of `KINDS`
+    kind: str  # One of `FEATURE_KINDS`
     vectors: WordVectors | None  # Where `tfidf` takes part
     directions: Tensor | None  # Of the TF-IDF rows, `(m, V)` float64
     mean: Tensor | None  # Of the embeddings, `(E,)`, where `encoder` takes part
@@ -133,8 +133,8 @@ class TextFeatures:
         encoder_dim: int = 128,
     ) -> TextFeatures:
         "Learn the directions; raises `InputError` for another kind, or where embeddings lack"
-        if kind not in KINDS:
-            raise InputError(f"no text features '{kind}'; known: {', '.join(KINDS)}")
+        if kind not in FEATURE_KINDS:
+            raise InputError(f"no text features '{kind}'; known: {', '.join(FEATURE_KINDS)}")
         vectors = directions = mean = components = None
         if kind != "encoder":
             words = [item_words(item) for item in items.to_dict("records")]

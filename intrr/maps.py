@@ -20,15 +20,16 @@ from matplotlib.patches import Patch
 from torch import Tensor
 from tqdm.auto import tqdm
 
+import intrr.rqvae  # noqa: F401  # residual VQ and RQ-VAE register themselves
 from .core import InputError
 from .data import Dataset
-from .models import IntRR
+from .health import co_occurring_items
+from .intrr_model import IntRR
 from .quantizers import QUANTIZERS, Quantizer
 from .redistribution import redistribution_of
-from .sids import SemanticIDs, partners
-from .style import COLOURS, Page
+from .sids import SemanticIDs
+from .style import COLOURS, PALETTE, Page, caption, top_labels
 from .text import check_embeddings
-from .style import PALETTE, caption, top_labels
 
 # %% auto #0
 __all__ = ['Space', 'spaces', 'quantizer_of', 'neighbours', 'trustworthiness', 'project', 'Map', 'project_spaces', 'preservation',
@@ -201,7 +202,7 @@ def preservation(
     near = {name: neighbours(s.items, k)[0] for name, s in spaces.items()}
     n = len(near["text"])
     text = torch.stack([torch.arange(n).repeat_interleave(near["text"].shape[1]), near["text"].flatten()], 1)
-    asked = {"text neighbours, %": text} | ({"bought together, %": partners(dataset, k=k)} if dataset else {})
+    asked = {"text neighbours, %": text} | ({"bought together, %": co_occurring_items(dataset, k=k)} if dataset else {})
     out = pd.DataFrame({what: {name: _share(pairs, o) for name, o in near.items()} for what, pairs in asked.items()})
     out.loc["by chance"] = 100 * min(k, n - 1) / (n - 1)
     if maps:

@@ -16,14 +16,18 @@ import torch
 from torch import Tensor
 
 from .core import InputError, load_tensors, pick_device, save_json, save_tensors
-from .data import Dataset, item_table, save
+from .data import Dataset
 from .experiments import Run, data_fingerprint
 from .features import TextFeatures
-from .models import CodeTokens, IntRR, Recipe, Recommender, SASRec, SequenceModel
+from .flattened import CodeTokens
+from .intrr_model import IntRR
 from .pooling import Pooled
 from .quantizers import load_quantizer
-from .sids import SemanticIDs, word_keys
-from .text import check_embeddings, encode, tfidf
+from .readers import item_table, write_folder
+from .recipes import Recipe
+from .recommenders import Recommender, SASRec, SequenceModel
+from .sids import SemanticIDs, sid_keys
+from .text import check_embeddings, encode_texts, tfidf
 from .transitions import TextTransitions
 
 # %% auto #0
@@ -43,7 +47,7 @@ def encode_new(
         return tfidf(run.dataset.items["text"].tolist()[: run.learned], new=texts)
     if name.endswith(".npy"):
         raise InputError(f"encoder '{name}': embeddings of known items only; give those of the new ones")
-    return encode(texts, name, device=pick_device(device), progress=progress)
+    return encode_texts(texts, name, device=pick_device(device), progress=progress)
 
 # %% ../nbs/66_new_items.ipynb #38c0000d
 def extend_sids(
@@ -52,7 +56,7 @@ def extend_sids(
 ) -> SemanticIDs:  # `(N + m, L)`, the new ones last
     "Give new items the next free collision digits"
     n, digits = sids.n_items, []
-    word = word_keys(torch.cat([sids.codes[:, :-1], codes])).unique(return_inverse=True)[1]
+    word = sid_keys(torch.cat([sids.codes[:, :-1], codes])).unique(return_inverse=True)[1]
     last = torch.full_like(word, -1).scatter_reduce(0, word[:n], sids.codes[:, -1], "amax")
     for w in word[n:].tolist():
         last[w] += 1
@@ -205,7 +209,7 @@ def add_items(
     loaded = {name: run.load(name, device) for name in recipes}
     wide = {k: extend_scores(m, sids, features[recipes[k].text], run.dataset, new) for k, (m, _) in loaded.items()}
 
-    save(dataset, data := folder.resolve() / run.dataset.name)
+    write_folder(dataset, data := folder.resolve() / run.dataset.name)
     setup = replace(run.setup, data=str(data), encoder=run.setup.text_encoder)
     sids.save(folder / "sids.safetensors")
     for name in ("quantizer.safetensors", *(f"text-{kind}.safetensors" for kind in features)):

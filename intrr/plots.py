@@ -18,8 +18,7 @@ from torch import Tensor
 from .core import InputError
 from .ran import Redistribution
 from .sids import SemanticIDs
-from .style import COLOURS, Page
-from .style import caption
+from .style import COLOURS, Page, caption
 
 # %% auto #0
 __all__ = ['SYSTEM_COLOURS', 'redistribution_heatmap', 'before_after_figure', 'movers_figure', 'flow_figure', 'gains_figure',

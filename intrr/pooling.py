@@ -12,14 +12,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .baselines import Tunable, tune
+from .baselines import Tunable
 from .core import InputError, load_tensors, save_tensors
-from .data import Dataset
-from .models import SequenceModel
+from .recommenders import SequenceModel
 from .transitions import PackedTransitions, TextTransitions
 
 # %% auto #0
-__all__ = ['POOLING_GRID', 'Pooled', 'pool']
+__all__ = ['POOLING_GRID', 'Pooled']
 
 # %% ../nbs/46_pooling.ipynb #f907f476
 POOLING_GRID: dict[str, Sequence[float]] = {
@@ -103,15 +102,3 @@ class Pooled(Tunable):
             )
         model.chosen = meta["chosen"]
         return model
-
-
-def pool(
-    network: SequenceModel,  # Trained
-    dataset: Dataset,
-    prior: TextTransitions | None = None,  # Fitted and tuned on the dataset; made here if not told
-) -> Pooled:  # With constants chosen on the validation part
-    "Pool a network with text-smoothed transitions"
-    prior = prior or tune(TextTransitions().fit(dataset), dataset)
-    model = tune(Pooled(network, prior.pack().to(network.device), dataset.popularity()), dataset)
-    model.chosen = {**(model.chosen or {}), "prior": prior.chosen}
-    return model

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -16,7 +17,21 @@ from .core import InputError
 from .data import Dataset, Protocol, Split
 
 # %% auto #0
-__all__ = ['PROTOCOLS', 'FITS', 'LastDay', 'Temporal', 'Cold', 'check_protocol', 'under', 'scramble', 'leaks']
+__all__ = ['PROTOCOLS', 'FITS', 'shuffle_ties', 'LastDay', 'Temporal', 'Cold', 'check_protocol', 'with_protocol',
+           'scramble_held_out', 'leaks_held_out']
+
+# %% ../nbs/15_protocols.ipynb #f72e1672
+def shuffle_ties(
+    dataset: Dataset,
+    seed: int,
+) -> Dataset:  # The same histories, items of equal time in random order
+    "Shuffle each run of equal times; raises `InputError` without times"
+    if dataset.times is None:
+        raise InputError(f"dataset '{dataset.name}' has no times, so ties are unknown; add times.txt or keep the order")
+    user = np.repeat(np.arange(dataset.n_users), dataset.lengths.numpy())
+    chance = np.random.Generator(np.random.PCG64(seed)).random(len(dataset.flat))
+    order = np.lexsort((chance, dataset.times.numpy(), user))
+    return replace(dataset, flat=dataset.flat[torch.from_numpy(order)])
 
 # %% ../nbs/15_protocols.ipynb #30bef4ac
 @dataclass(frozen=True)
@@ -128,7 +143,7 @@ def check_protocol(
         raise InputError(f"no fit '{fit}'; known: {', '.join(FITS)}")
 
 
-def under(
+def with_protocol(
     dataset: Dataset,
     protocol: str = "leave-one-out",  # A name in `PROTOCOLS`
     fit: str = "train",  # A name in `FITS`; `train+valid` only once constants were chosen with `train`
@@ -139,12 +154,12 @@ def under(
     data = replace(dataset, protocol=PROTOCOLS[protocol](protocol, fit))
     if protocol == "shuffled":
         _times(data)
-        data = data.shuffle_ties(seed)
+        data = shuffle_ties(data, seed)
     data.test()
     return data
 
 # %% ../nbs/15_protocols.ipynb #afd80c30
-def scramble(
+def scramble_held_out(
     dataset: Dataset,
     seed: int = 0,
 ) -> Dataset:
@@ -154,12 +169,12 @@ def scramble(
     return replace(dataset, flat=torch.where(held_out, (dataset.flat + step) % dataset.n_items, dataset.flat))
 
 
-def leaks(
+def leaks_held_out(
     make: Callable[[Dataset], Any],  # Such as a count of the training part: gives a tensor or a sparse array
     dataset: Dataset,  # Under the protocol in question
 ) -> bool:
     "Whether what is made of a dataset changes with items that are held out"
-    a, b = make(dataset), make(scramble(dataset))
+    a, b = make(dataset), make(scramble_held_out(dataset))
     if not isinstance(a, Tensor):
         a, b = (torch.from_numpy(x.toarray()) for x in (a, b))
     return not torch.equal(a, b)

@@ -6,10 +6,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import cache
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -17,16 +16,17 @@ import faiss
 import pandas as pd
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 from tqdm.auto import tqdm
 
 from .core import InputError, load_tensors, save_tensors
-from .sids import SemanticIDs, health
+from .health import health_card
+from .sids import SemanticIDs
 
 # %% auto #0
-__all__ = ['MANY', 'QUANTIZERS', 'OPTIMIZERS', 'gpu_resources', 'nearest', 'plus_plus', 'means', 'Clusters', 'lloyd', 'draw',
-           'quick_start', 'minibatch', 'Quantizer', 'load_quantizer', 'check_input', 'residual', 'Residual', 'RKMeans',
-           'Codebooks', 'revive', 'settled', 'Descent', 'RVQ', 'mlp', 'AutoEncoder', 'Released', 'RQVAE', 'compare']
+__all__ = ['MANY', 'QUANTIZERS', 'gpu_resources', 'nearest_codeword', 'kmeans_plus_plus', 'codeword_means', 'KMeansResult',
+           'kmeans', 'draw_rows', 'start_from_sample', 'minibatch_kmeans', 'Quantizer', 'load_quantizer',
+           'check_vectors', 'residual_step', 'ResidualQuantizer', 'RKMeans', 'compare_quantizers']
 
 # %% ../nbs/22_quantizers.ipynb #47791c9a
 MANY = 10**10  # Products of two numbers in a search from which on a GPU is asked, if faiss has one; not measured
@@ -39,7 +39,7 @@ def gpu_resources() -> Any:  # None where faiss has no GPU
     return faiss.StandardGpuResources() if able else None
 
 # %% ../nbs/22_quantizers.ipynb #75e85cf2
-def nearest(
+def nearest_codeword(
     x: Tensor,  # (N, d) float32
     codebook: Tensor,  # (K, d) float32
 ) -> tuple[Tensor, Tensor]:  # (N,) nearest codeword, (N,) squared distance to it
@@ -50,7 +50,7 @@ def nearest(
     return torch.from_numpy(code[:, 0]), torch.from_numpy(dist[:, 0])
 
 # %% ../nbs/22_quantizers.ipynb #6e996d04
-def plus_plus(
+def kmeans_plus_plus(
     x: Tensor,  # (N, d)
     size: int,  # Codewords to draw
     generator: torch.Generator,  # Source of the draws
@@ -68,7 +68,7 @@ def plus_plus(
     return x[rows]
 
 # %% ../nbs/22_quantizers.ipynb #88de2b31
-def means(
+def codeword_means(
     x: Tensor,  # (N, d)
     codes: Tensor,  # (N,) codeword of each row
     size: int,  # Number of codewords
@@ -80,7 +80,7 @@ def means(
 
 # %% ../nbs/22_quantizers.ipynb #960c08f5
 @dataclass(frozen=True)
-class Clusters:
+class KMeansResult:
     "What k-means found"
 
     codebook: Tensor  # (K, d)
@@ -95,17 +95,17 @@ class Clusters:
         return {k: v for k, v in vars(self).items() if not isinstance(v, Tensor)}
 
 # %% ../nbs/22_quantizers.ipynb #a1dce5d6
-def lloyd(
+def kmeans(
     x: Tensor,  # (N, d) float32
     codebook: Tensor,  # (K, d) the start
     max_iter: int = 300,  # Iterations at most
     reset: bool = True,  # Set dead codewords on the farthest items
-) -> Clusters:
+) -> KMeansResult:
     "k-means from a given start until no assignment changes"
-    codes, dist = nearest(x, codebook)
+    codes, dist = nearest_codeword(x, codebook)
     resets, step, converged = 0, 0, False
     while not converged and step < max_iter:
-        average, count = means(x, codes, len(codebook))
+        average, count = codeword_means(x, codes, len(codebook))
         codebook = torch.where(count[:, None] > 0, average, codebook)
         if reset:
             dead = (count == 0).nonzero()[:, 0]
@@ -113,12 +113,12 @@ def lloyd(
             far = far[dist[far] > 0]
             codebook[dead[: len(far)]] = x[far]
             resets += len(far)
-        before, (codes, dist) = codes, nearest(x, codebook)
+        before, (codes, dist) = codes, nearest_codeword(x, codebook)
         step, converged = step + 1, torch.equal(before, codes)
-    return Clusters(codebook, codes, float(dist.double().sum()), step, resets, converged)
+    return KMeansResult(codebook, codes, float(dist.double().sum()), step, resets, converged)
 
 # %% ../nbs/22_quantizers.ipynb #931e8c7a
-def draw(
+def draw_rows(
     n: int,  # Items
     batch: int,  # Rows to draw
     generator: torch.Generator,  # Source of the draws
@@ -128,24 +128,24 @@ def draw(
     return torch.cat(orders)[:batch]
 
 # %% ../nbs/22_quantizers.ipynb #0f93db0b
-def quick_start(
+def start_from_sample(
     x: Tensor,  # (N, d)
     size: int,  # Codewords to draw
     buffer: int,  # Rows to draw them from
     generator: torch.Generator,  # Source of the draws
 ) -> Tensor:  # (size, d) rows of `x`
     "Plain k-means++ on some of the rows"
-    return plus_plus(x[draw(len(x), buffer, generator)], size, generator, trials=1)
+    return kmeans_plus_plus(x[draw_rows(len(x), buffer, generator)], size, generator, trials=1)
 
 # %% ../nbs/22_quantizers.ipynb #ef97dd35
-def minibatch(
+def minibatch_kmeans(
     batches: Iterable[Tensor],  # (B, d) float32 each
     codebook: Tensor,  # (K, d) the start
 ) -> Tensor:  # (K, d)
     "Mini-batch k-means (Sculley 2010)"
     seen = torch.zeros(len(codebook))
     for batch in batches:
-        average, count = means(batch, nearest(batch, codebook)[0], len(codebook))
+        average, count = codeword_means(batch, nearest_codeword(batch, codebook)[0], len(codebook))
         seen += count
         codebook = codebook + (count / seen.clamp(min=1))[:, None] * (average - codebook)
     return codebook
@@ -164,12 +164,13 @@ class Quantizer:
 
     state: dict[str, Tensor] = field(default_factory=dict, init=False, repr=False, compare=False)  # What `fit` learned
     trace: list[dict[str, Any]] = field(default_factory=list, init=False, repr=False, compare=False)  # And on which way
-    name: ClassVar[str]
+    name: ClassVar[str]  # In settings, files and records
+    label: ClassVar[str]  # In tables and figures
 
-    def __init_subclass__(cls, name: str = "", **kw: Any):
+    def __init_subclass__(cls, name: str = "", label: str = "", **kw: Any):
         super().__init_subclass__(**kw)
         if name:
-            cls.name = name
+            cls.name, cls.label = name, label or name
             QUANTIZERS[name] = cls
 
     @property
@@ -234,7 +235,7 @@ def load_quantizer(
     return out
 
 # %% ../nbs/22_quantizers.ipynb #5459d53b
-def check_input(
+def check_vectors(
     x: Tensor,  # (N, d) embeddings
     size: int,  # Codewords of the largest level
 ) -> Tensor:  # The same in float32 on the CPU
@@ -252,19 +253,19 @@ def check_input(
     return x.detach().float().cpu()
 
 # %% ../nbs/22_quantizers.ipynb #7c6820e1
-def residual(
+def residual_step(
     r: Tensor,  # (N, d) residual of a level
     codebook: Tensor,  # (K, d) codewords of the level
     normalize: bool,  # Divide by the length
 ) -> tuple[Tensor, Tensor, Tensor]:  # (N,) codes, (N, d) the next residual, (N,) its length before the division
     "One step of the residual recursion"
-    codes, _ = nearest(r, codebook)
+    codes, _ = nearest_codeword(r, codebook)
     rest = r - codebook[codes]
     return codes, F.normalize(rest, dim=1) if normalize else rest, rest.norm(dim=1)
 
 # %% ../nbs/22_quantizers.ipynb #e46247f7
 @dataclass
-class Residual(Quantizer):
+class ResidualQuantizer(Quantizer):
     "What works on the embedding itself, a level after another; subclasses give `fit_level`"
 
     normalize: bool = True  # L2 on the input and on every residual
@@ -276,13 +277,13 @@ class Residual(Quantizer):
     def target(self, x: Tensor) -> Tensor:
         return F.normalize(x, dim=1) if self.normalize else x
 
-    def fit(self, x: Tensor, progress: bool = True) -> Residual:
-        r = self.target(check_input(x, self.size))
+    def fit(self, x: Tensor, progress: bool = True) -> ResidualQuantizer:
+        r = self.target(check_vectors(x, self.size))
         generator = torch.Generator().manual_seed(self.seed)
         books, lengths, trace = [], [], []
         for level in tqdm(range(self.levels), desc=self.name, disable=not progress):
             book, steps = self.fit_level(r, generator, progress)
-            _, r, length = residual(r, book, self.normalize)
+            _, r, length = residual_step(r, book, self.normalize)
             books.append(book)
             lengths.append(length.mean() if self.normalize else torch.ones(()))
             trace += [{"level": level, **o} for o in steps]
@@ -290,9 +291,9 @@ class Residual(Quantizer):
         return self
 
     def encode(self, x: Tensor) -> Tensor:
-        r, codes = self.target(check_input(x, 1)), []
+        r, codes = self.target(check_vectors(x, 1)), []
         for book in self.learned()["codebooks"]:
-            code, r, _ = residual(r, book, self.normalize)
+            code, r, _ = residual_step(r, book, self.normalize)
             codes.append(code)
         return torch.stack(codes, 1)
 
@@ -305,7 +306,7 @@ class Residual(Quantizer):
 
 # %% ../nbs/22_quantizers.ipynb #40ec1430
 @dataclass
-class RKMeans(Residual, name="rkmeans"):
+class RKMeans(ResidualQuantizer, name="rkmeans", label="RK-Means"):
     "Residual k-means"
 
     max_iter: int = 300  # Lloyd iterations at most; usually it converges long before
@@ -321,321 +322,22 @@ class RKMeans(Residual, name="rkmeans"):
 
     def fit_level(self, r: Tensor, generator: torch.Generator, progress: bool) -> tuple[Tensor, list[dict[str, Any]]]:
         if self.steps:
-            start = quick_start(r, self.size, self.buffer, generator)
-            book = minibatch((r[draw(len(r), self.batch, generator)] for _ in range(self.steps)), start)
-            found = replace(lloyd(r, book, max_iter=0), iterations=self.steps)
+            start = start_from_sample(r, self.size, self.buffer, generator)
+            book = minibatch_kmeans((r[draw_rows(len(r), self.batch, generator)] for _ in range(self.steps)), start)
+            found = replace(kmeans(r, book, max_iter=0), iterations=self.steps)
         else:
-            found = lloyd(r, plus_plus(r, self.size, generator), self.max_iter, self.reset)
+            found = kmeans(r, kmeans_plus_plus(r, self.size, generator), self.max_iter, self.reset)
         return found.codebook, [found.summary()]
 
-# %% ../nbs/22_quantizers.ipynb #1fe22971
-class Codebooks(nn.Module):
-    "Levels of codewords; a network around them overrides `latents` and `loss`"
-
-    deep: ClassVar[bool] = True  # Whether the second term of all levels holds an encoder, or that of the first alone
-
-    def __init__(
-        self,
-        books: Tensor,  # (L, K, d) where they start
-        commitment: float = 0.25,  # Weight $\\beta$ of the term that holds an encoder
-    ):
-        super().__init__()
-        self.books, self.commitment = nn.Parameter(books.clone()), commitment
-
-    def latents(self, x: Tensor) -> Tensor:
-        "What the codewords stand for: here the input itself"
-        return x
-
-    def quantize(self, z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        "Latents (B, d) to the sum of their codewords (B, d), their codes (B, L), and the mean loss of an item"
-        rest, codes, loss = z, [], z.new_zeros(())
-        for book in self.books:
-            code, _ = nearest(rest.detach(), book.detach())
-            word = book[code]
-            loss = loss + (rest.detach() - word).square().sum(1).mean()
-            loss = loss + self.commitment * (rest - word.detach()).square().sum(1).mean()
-            rest = rest - word.detach() if self.deep else (rest - word).detach()
-            codes.append(code)
-        return z - rest.detach(), torch.stack(codes, 1), loss
-
-    def loss(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        "Mean loss of the items of a batch, and their codes (B, L)"
-        _, codes, loss = self.quantize(self.latents(x))
-        return loss, codes
-
-# %% ../nbs/22_quantizers.ipynb #7da81845
-@torch.no_grad()
-def revive(
-    model: Codebooks,
-    x: Tensor,  # (N, d) all items
-    codes: Tensor,  # (N, L) what was chosen in the last epoch
-    generator: torch.Generator,  # Source of the draws
-) -> int:  # Number of codewords that were set anew
-    "Set the codewords that are not among `codes` on badly fitted items"
-    used = [torch.bincount(c, minlength=model.books.shape[1]) > 0 for c in codes.T]
-    if all(alive.all() for alive in used):
-        return 0
-    rest, resets = model.latents(x), 0
-    for book, alive in zip(model.books.data, used, strict=True):
-        dist = nearest(rest, book)[1]
-        dead = (~alive).nonzero()[: int((dist > 0).sum()), 0]
-        if len(dead):
-            book[dead] = rest[torch.multinomial(dist, len(dead), generator=generator)]
-        rest = rest - book[nearest(rest, book)[0]]
-        resets += len(dead)
-    return resets
-
-# %% ../nbs/22_quantizers.ipynb #eb2c788a
-def settled(
-    losses: Sequence[float],  # One for each epoch so far
-    tol: float,  # Relative change that counts as none
-    window: int,  # Epochs to average
-) -> bool:
-    "Whether the last `window` losses are on average those of the `window` before"
-    if len(losses) < 2 * window:
-        return False
-    before, last = sum(losses[-2 * window : -window]), sum(losses[-window:])
-    return abs(before - last) <= tol * before
-
-# %% ../nbs/22_quantizers.ipynb #ce566fd5
-OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {"adagrad": torch.optim.Adagrad, "adam": torch.optim.Adam}
-
-
-@dataclass
-class Descent:
-    "Settings of a training by gradient, and the training"
-
-    optimizer: str = "adam"  # A name in `OPTIMIZERS`
-    rate: float = 1e-3  # Learning rate
-    batch: int = 512  # Items a step
-    epochs: int = 200  # At most; usually it settles before
-    tol: float = 1e-3  # Relative change of the loss at which it has settled
-    window: int = 5  # Epochs over which the change is looked at
-    reset: bool = True  # Set dead codewords anew after each epoch
-    steps: int = 0  # Batches drawn one by one in place of epochs, without resets and to the last; 0: epochs
-    buffer: int = 3072  # Items that the codewords start from where `steps` are told
-
-    def step(self, model: Codebooks, batch: Tensor, optimizer: torch.optim.Optimizer) -> tuple[float, Tensor]:
-        "One step on a batch (B, d): its mean loss before it, and its codes (B, L)"
-        loss, codes = model.loss(batch)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        return loss.item(), codes
-
-    def epoch(
-        self, model: Codebooks, x: Tensor, optimizer: torch.optim.Optimizer, generator: torch.Generator
-    ) -> dict[str, Any]:
-        "One pass over the items (N, d) in random order: its mean loss, and the resets after it"
-        total, codes, order = 0.0, [], torch.randperm(len(x), generator=generator)
-        for rows in order.split(self.batch):
-            loss, code = self.step(model, x[rows], optimizer)
-            total += len(rows) * loss
-            codes.append(code)
-        resets = revive(model, x, torch.cat(codes), generator) if self.reset else 0
-        return {"loss": total / len(x), "resets": resets}
-
-    def train(
-        self, model: Codebooks, x: Tensor, epochs: int, generator: torch.Generator, progress: bool
-    ) -> list[dict[str, Any]]:
-        "Train until the loss has settled, at most for `epochs`, or for `steps`; a row for each of them"
-        if self.optimizer not in OPTIMIZERS:
-            raise InputError(f"no optimizer '{self.optimizer}'; known: {', '.join(OPTIMIZERS)}")
-        optimizer = OPTIMIZERS[self.optimizer](model.parameters(), lr=self.rate)
-        trace: list[dict[str, Any]] = []
-        for number in tqdm(range(self.steps), desc="steps", leave=False, disable=not progress or not self.steps):
-            batch = x[draw(len(x), self.batch, generator)]
-            trace.append({"step": number, "loss": self.step(model, batch, optimizer)[0]})
-        if self.steps:
-            return trace
-        with tqdm(range(epochs), desc="epochs", leave=False, disable=not progress) as bar:
-            for number in bar:
-                trace.append({"epoch": number, **self.epoch(model, x, optimizer, generator)})
-                bar.set_postfix(loss=f"{trace[-1]['loss']:.4f}")
-                if settled([o["loss"] for o in trace], self.tol, self.window):
-                    break
-        return trace
-
-# %% ../nbs/22_quantizers.ipynb #fd4f642a
-@dataclass
-class RVQ(Descent, Residual, name="rvq"):
-    "Residual vector quantization: codebooks by gradient, a level after another"
-
-    @classmethod
-    def paper(cls, seed: int = 0) -> RVQ:
-        "The reference: 1,000 steps of Adagrad at 1e-3 per level on 2,048 items, starts as in `RKMeans.paper`"
-        return cls(optimizer="adagrad", rate=1e-3, batch=2048, steps=1000, reset=False, seed=seed)
-
-    def fit_level(self, r: Tensor, generator: torch.Generator, progress: bool) -> tuple[Tensor, list[dict[str, Any]]]:
-        few = quick_start(r, self.size, self.buffer, generator) if self.steps else None
-        model = Codebooks((plus_plus(r, self.size, generator) if few is None else few)[None])
-        trace = self.train(model, r, self.epochs, generator, progress)
-        return model.books.data[0], trace
-
-# %% ../nbs/22_quantizers.ipynb #b7970e5e
-def mlp(
-    widths: Sequence[int],  # Of the input, the layers between, the output
-) -> nn.Sequential:
-    "Linear layers with ReLU between them"
-    layers: list[nn.Module] = []
-    for a, b in pairwise(widths):
-        layers += [linear := nn.Linear(a, b), nn.ReLU()]
-        nn.init.kaiming_normal_(linear.weight, nonlinearity="relu")
-        nn.init.zeros_(linear.bias)
-    return nn.Sequential(*layers[:-1])
-
-# %% ../nbs/22_quantizers.ipynb #d01893b6
-class AutoEncoder(Codebooks):
-    "Codebooks between an encoder and a decoder"
-
-    mean: Tensor
-    std: Tensor
-
-    def __init__(
-        self,
-        widths: Sequence[int],  # Of the embedding, the layers between, the latent
-        levels: int,
-        size: int,  # Codewords of a level
-        weight: float,  # Of the levels' terms beside the reconstruction
-        commitment: float,  # Weight within them of the term that holds the encoder
-    ):
-        super().__init__(torch.zeros(levels, size, widths[-1]), commitment)
-        self.encoder, self.decoder, self.weight = mlp(widths), mlp(widths[::-1]), weight
-        self.register_buffer("mean", torch.zeros(widths[0]))
-        self.register_buffer("std", torch.ones(widths[0]))
-        self.warm = False  # Whether the latents pass as they are
-
-    def inputs(self, x: Tensor) -> Tensor:
-        "What the encoder reads of embeddings (N, d)"
-        return F.normalize((x - self.mean) / self.std, dim=1)
-
-    def target(self, x: Tensor) -> Tensor:
-        "What the decoder tries to give for embeddings (N, d)"
-        return F.normalize(x, dim=1)
-
-    def latents(self, x: Tensor) -> Tensor:
-        "(N, d) embeddings to (N, latent)"
-        return self.encoder(self.inputs(x))
-
-    def loss(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        z = self.latents(x)
-        zq, codes, loss = (z, z.new_empty(len(z), 0).long(), 0.0) if self.warm else self.quantize(z)
-        return self.weight * loss + (self.target(x) - self.decoder(zq)).square().sum(1).mean(), codes
-
-    @torch.no_grad()
-    def start(self, x: Tensor, generator: torch.Generator) -> None:
-        "Take the codebooks from k-means on the latents of the items (N, d)"
-        rest = self.latents(x)
-        for book in self.books:
-            found = lloyd(rest, plus_plus(rest, len(book), generator), max_iter=20)
-            book.copy_(found.codebook)
-            rest = rest - book[found.codes]
-
-# %% ../nbs/22_quantizers.ipynb #74ad2223
-class Released(AutoEncoder):
-    "The autoencoder of the reference"
-
-    deep = False
-
-    def __init__(self, widths: Sequence[int], levels: int, size: int, weight: float, commitment: float):
-        super().__init__(widths, levels, size, weight, commitment)
-        del self.mean, self.std
-        self.norm = nn.BatchNorm1d(widths[0])
-        for layer in (*self.encoder, *self.decoder):
-            if isinstance(layer, nn.Linear):
-                layer.reset_parameters()
-
-    def inputs(self, x: Tensor) -> Tensor:
-        return F.normalize(self.norm(x), dim=1)
-
-    def target(self, x: Tensor) -> Tensor:
-        return self.inputs(x)
-
-    def loss(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        y = self.inputs(x)
-        z = self.encoder(y)
-        zq, codes, loss = self.quantize(z)
-        return self.weight * loss / z.shape[1] + F.mse_loss(self.decoder(zq), y), codes
-
-    @torch.no_grad()
-    def start(self, x: Tensor, generator: torch.Generator) -> None:
-        rest = self.latents(x)
-        for book in self.books:
-            book.copy_(minibatch([rest] * 1000, plus_plus(rest, len(book), generator, trials=1)))
-            rest = rest - book[nearest(rest, book)[0]]
-
-# %% ../nbs/22_quantizers.ipynb #b0c09edb
-@dataclass
-class RQVAE(Descent, Quantizer, name="rqvae"):
-    "Residual quantization in the latent space of an autoencoder (Lee et al. 2022, as in TIGER)"
-
-    batch: int = 128
-    epochs: int = 80  # At most, of all together
-    warmup: int = 10  # Epochs of encoder and decoder alone, at most
-    hidden: Sequence[int] = (768, 256, 128)  # Widths of the encoder; the decoder has them mirrored
-    latent: int = 64  # Width of the latent
-    weight: float = 0.25  # Of the levels' terms beside the reconstruction
-    commitment: float = 0.25  # Weight within them of the term that holds the encoder near the codewords
-    released: bool = False  # The network of the reference, `Released`; it has no warm-up
-
-    def __post_init__(self):
-        self.hidden = tuple(self.hidden)
-
-    @classmethod
-    def paper(cls, seed: int = 0) -> RQVAE:
-        "The reference: `Released`, 3,000 steps of Adagrad at 1e-3 for all together on 2,048 items, no resets"
-        how: dict[str, Any] = {"optimizer": "adagrad", "rate": 1e-3, "batch": 2048, "steps": 3000, "reset": False}
-        return cls(**how, warmup=0, weight=1.0, released=True, seed=seed)
-
-    def network(self, dim: int) -> AutoEncoder:
-        "Encoder, codebooks and decoder for embeddings of width `dim`"
-        kind = Released if self.released else AutoEncoder
-        return kind((dim, *self.hidden, self.latent), self.levels, self.size, self.weight, self.commitment)
-
-    def fit(self, x: Tensor, progress: bool = True) -> RQVAE:
-        x, generator = check_input(x, self.size), torch.Generator().manual_seed(self.seed)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.seed)
-            model = self.network(x.shape[1])
-        trace: list[dict[str, Any]] = []
-        if not self.released:
-            model.mean, model.std, model.warm = x.mean(0), x.std(0).clamp(min=1e-6), True
-            trace += [{"part": "autoencoder", **o} for o in self.train(model, x, self.warmup, generator, progress)]
-            model.warm = False
-        model.start(x[draw(len(x), self.buffer, generator)] if self.steps else x, generator)
-        trace += [{"part": "all", **o} for o in self.train(model, x, self.epochs, generator, progress)]
-        self.state, self.trace = {k: v.detach() for k, v in model.state_dict().items()}, trace
-        return self
-
-    def fitted(self) -> AutoEncoder:
-        "The network as it was learned"
-        state = self.learned()
-        with torch.device("meta"):
-            model = self.network(state["encoder.0.weight"].shape[1])
-        model.load_state_dict(state, assign=True)
-        return model.requires_grad_(False).eval()
-
-    def target(self, x: Tensor) -> Tensor:
-        return self.fitted().target(check_input(x, 1))
-
-    def encode(self, x: Tensor) -> Tensor:
-        model = self.fitted()
-        return model.quantize(model.latents(check_input(x, 1)))[1]
-
-    def decode(self, codes: Tensor) -> Tensor:
-        model = self.fitted()
-        words = [book[code] for book, code in zip(model.books, codes.T, strict=False)]
-        return model.decoder(torch.stack(words).sum(0))
-
 # %% ../nbs/22_quantizers.ipynb #ae14c93c
-def compare(
+def compare_quantizers(
     quantizers: Mapping[str, Quantizer],  # Name: a fitted quantizer
     x: Tensor,  # (N, d) embeddings
 ) -> pd.DataFrame:  # A row for each quantizer
     "Error after 1, 2, … codes; the least used share and perplexity of a level; share of items that need the digit"
     rows = {}
     for name, quantizer in quantizers.items():
-        card, errors = health(quantizer.sids(x)).iloc[:, :-1], quantizer.errors(x).tolist()
+        card, errors = health_card(quantizer.sids(x)).iloc[:, :-1], quantizer.errors(x).tolist()
         rows[name] = {f"error {i}": e for i, e in enumerate(errors, 1)} | {
             "used, %": card.loc["codes used, %"].min(),
             "perplexity": card.loc["perplexity"].min(),

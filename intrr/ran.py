@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .core import Kept, under_autocast
+from .core import WeightCache, under_autocast
 from .sids import SemanticIDs
 
 # %% auto #0
@@ -186,7 +186,7 @@ class RAN(nn.Module):
             valid = torch.zeros(sids.sizes[level], sids.sizes[level + 1], dtype=torch.bool)
             valid[tuple(sids.edges(level + 1).T)] = True
             self.register_buffer(f"valid{level}", valid, persistent=False)
-        self._tables, self._edge_tables = Kept(), Kept()
+        self._tables, self._edge_tables = WeightCache(), WeightCache()
 
     def redistribute(
         self,

@@ -15,8 +15,9 @@ from torch import Tensor
 
 from .core import InputError
 from .data import Dataset, Split
-from .models import IntRR, Recommender
+from .intrr_model import IntRR
 from .ran import Redistribution
+from .recommenders import Recommender
 from .sids import SemanticIDs, sid_text
 
 # %% auto #0

@@ -5,31 +5,24 @@
 # %% ../nbs/20_sids.ipynb #543f15d1
 from __future__ import annotations
 
-import math
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import pandas as pd
 import torch
 import torch.nn.functional as F
-from matplotlib.axes import Axes
 from torch import Tensor
 
 from .core import InputError, load_tensors, save_tensors
-from .data import Dataset
-from .style import COLOURS, Page
 
 # %% auto #0
-__all__ = ['KEPT', 'word_keys', 'collision_digits', 'Branches', 'grow_tree', 'edge_ids', 'check_codes', 'sid_text', 'SemanticIDs',
-           'random_sids', 'code_usage', 'tree_shape', 'category_purity', 'neighbour_overlap', 'partners',
-           'partner_overlap', 'category_labels', 'health', 'health_text', 'plot_usage', 'plot_kept', 'health_figure']
+__all__ = ['sid_keys', 'collision_codes', 'Branches', 'grow_tree', 'edge_ids', 'check_codes', 'sid_text', 'SemanticIDs',
+           'random_sids']
 
 # %% ../nbs/20_sids.ipynb #8e7be8ad
-def word_keys(
+def sid_keys(
     codes: Tensor,  # (N, levels) codes
 ) -> Tensor:  # (N,) whole numbers in the order of the words, equal for equal words
     "One number a word, so that sorting words is sorting numbers"
@@ -42,11 +35,11 @@ def word_keys(
     return key
 
 
-def collision_digits(
+def collision_codes(
     codes: Tensor,  # (N, levels) semantic codes
 ) -> Tensor:  # (N,) digit of each item
     "0 for an item alone, 1 to n in ascending item order for n items with the same codes"
-    key, order = word_keys(codes).sort(stable=True)
+    key, order = sid_keys(codes).sort(stable=True)
     other = F.pad(key[1:] != key[:-1], (1, 1), value=True)  # the word before, or behind the last, is another one
     place = torch.arange(len(key), device=codes.device)
     nth = place - place.where(other[:-1], 0).cummax(0).values + 1
@@ -66,7 +59,7 @@ def grow_tree(
     codes: Tensor,  # (N, L) codes
 ) -> tuple[Tensor, Tensor, list[Branches]]:  # (N,) rows in lexicographic order; (N, L) node of each prefix; L depths
     "Sort the words once; every node is then a run of rows"
-    order = word_keys(codes).argsort(stable=True)
+    order = sid_keys(codes).argsort(stable=True)
     words = codes[order]
     new = (words[1:] != words[:-1]).cumsum(1) > 0  # the prefix is another one than that of the row before
     new = F.pad(new, (0, 0, 1, 0), value=True)
@@ -135,7 +128,7 @@ class SemanticIDs:
     ) -> SemanticIDs:
         "Append the collision digit"
         sizes = sizes or [int(k) + 1 for k in codes.amax(0)]
-        digits = collision_digits(codes)
+        digits = collision_codes(codes)
         return cls(torch.cat([codes, digits[:, None]], 1), (*sizes, int(digits.max()) + 1), meta)
 
     @property
@@ -259,207 +252,3 @@ def random_sids(
         draw = torch.rand(n_items, generator=g, dtype=torch.float64) + codes[-1]
         codes.append((torch.searchsorted(bounds.flatten(), draw) - size * codes[-1]).clamp_(0, size - 1))
     return SemanticIDs.from_codes(torch.stack(codes[1:], 1), (size,) * levels, dataset="random", seed=seed)
-
-# %% ../nbs/20_sids.ipynb #d2265aaf
-def code_usage(
-    sids: SemanticIDs,
-) -> dict[str, list[float]]:  # Measure: a value for each level
-    "How many codes of each level are used, and how evenly"
-    shares = [
-        torch.bincount(c, minlength=k).double() / sids.n_items for c, k in zip(sids.codes.T, sids.sizes, strict=True)
-    ]
-    entropy = [float(torch.special.entr(p).sum() / math.log(2)) for p in shares]
-    used = [int((p > 0).sum()) for p in shares]
-    return {
-        "codes": [*sids.sizes],
-        "codes used, %": [100 * u / k for u, k in zip(used, sids.sizes, strict=True)],
-        "entropy, bits": entropy,
-        "perplexity": [2**h for h in entropy],
-    }
-
-# %% ../nbs/20_sids.ipynb #7ac3102a
-def tree_shape(
-    sids: SemanticIDs,
-) -> dict[str, list[float]]:  # Measure: a value for each level
-    "The nodes of each depth, their children (of the nodes one step up), and the items below them"
-    items = [torch.bincount(p) for p in sids.prefixes.T]
-    fan = [sids.children(level)[1] for level in range(sids.levels)]
-    return {
-        "prefixes": [len(n) for n in items],
-        "children of a prefix, mean": [float(n.double().mean()) for n in fan],
-        "children of a prefix, most": [int(n.max()) for n in fan],
-        "items of a prefix, most": [int(n.max()) for n in items],
-        "items not alone, %": [100 * float(n[n > 1].sum()) / sids.n_items for n in items],
-    }
-
-# %% ../nbs/20_sids.ipynb #7127dbe3
-def category_purity(
-    sids: SemanticIDs,
-    labels: Sequence[str],  # (N,) a label for each item
-    seed: int = 0,  # Of the shuffle
-) -> dict[str, list[float]]:  # Measure: a value for each level
-    "Share of items with the most common label of their prefix, and the same with shuffled labels"
-    names = {name: i for i, name in enumerate(sorted(set(labels)))}
-    label = torch.tensor([names[o] for o in labels])
-    mixed = label[torch.randperm(len(label), generator=torch.Generator().manual_seed(seed))]
-
-    def purity(level: int, label: Tensor) -> float:
-        pair, count = torch.unique(sids.prefixes[:, level].cpu() * len(names) + label, return_counts=True)
-        most = count.new_zeros(sids.n_prefixes(level)).scatter_reduce_(0, pair // len(names), count, "amax")
-        return 100 * int(most.sum()) / sids.n_items
-
-    levels = range(sids.levels)
-    return {
-        "category purity, %": [purity(i, label) for i in levels],
-        "… shuffled, %": [purity(i, mixed) for i in levels],
-    }
-
-# %% ../nbs/20_sids.ipynb #49405f3e
-def neighbour_overlap(
-    sids: SemanticIDs,
-    embeddings: Tensor,  # (N, d) text embeddings
-    k: int = 10,  # Neighbours of an item, by cosine
-    sample: int = 2000,  # Items to look at, at most
-    seed: int = 0,  # Of the sample
-) -> dict[str, list[float]]:  # Measure: a value for each level
-    "Share of an item's nearest neighbours in text space that have its prefix, and of all other items"
-    x, prefixes = F.normalize(embeddings.float().cpu(), dim=1), sids.prefixes.cpu()
-    rows = torch.randperm(len(x), generator=torch.Generator().manual_seed(seed))[:sample]
-    near = (x[rows] @ x.T).scatter_(1, rows[:, None], -2).topk(min(k, len(x) - 1)).indices
-    same = (prefixes[near] == prefixes[rows][:, None]).double().mean((0, 1))
-    size = [torch.bincount(p).double() for p in prefixes.T]
-    chance = [float((n * (n - 1)).sum() / (len(x) * (len(x) - 1))) for n in size]
-    return {
-        f"{k} nearest in text with the prefix, %": (100 * same).tolist(),
-        "… of all items, %": [100 * c for c in chance],
-    }
-
-# %% ../nbs/20_sids.ipynb #242083be
-def partners(
-    dataset: Dataset,
-    window: int = 5,  # Largest distance of two items in a history
-    k: int = 10,  # Partners of an item, at most
-) -> Tensor:  # (P, 2) an item and one of its partners, sorted by item
-    "The `k` items that occur most often near each item in the training part; equal counts in item order"
-    items, n = dataset.train().full(), dataset.n_items
-    keys = [items.new_empty(0)]
-    for gap in range(1, min(window, items.shape[1] - 1) + 1):
-        both = items[:, gap:] >= 0
-        first, second = items[:, :-gap][both], items[:, gap:][both]
-        keys += [(first * n + second)[first != second], (second * n + first)[first != second]]
-    key, count = torch.unique(torch.cat(keys), return_counts=True)
-    key = key[count.argsort(descending=True, stable=True)]
-    key = key[(key // n).argsort(stable=True)]
-    rank = torch.arange(len(key)) - torch.searchsorted(key // n, key // n)
-    return torch.stack([key // n, key % n], 1)[rank < k]
-
-# %% ../nbs/20_sids.ipynb #54c1a482
-def partner_overlap(
-    sids: SemanticIDs,
-    dataset: Dataset,
-    k: int = 10,  # Partners of an item, at most
-) -> dict[str, list[float]]:  # Measure: a value for each level; empty if no item has a partner
-    "Share of an item's partners that have its prefix, and the same for partners dealt out at random"
-    rows = partners(dataset, k=k)
-    if not len(rows):
-        return {}
-    prefixes = sids.prefixes.cpu()[rows]
-    same = (prefixes[:, 0] == prefixes[:, 1]).double().mean(0)
-
-    def chance(level: int) -> float:
-        of_item, of_partner = (torch.bincount(o, minlength=sids.n_prefixes(level)) for o in prefixes[..., level].T)
-        return 100 * int(of_item @ of_partner) / len(rows) ** 2
-
-    return {
-        f"{k} most co-occurring with the prefix, %": (100 * same).tolist(),
-        "… dealt out at random, %": [chance(level) for level in range(sids.levels)],
-    }
-
-# %% ../nbs/20_sids.ipynb #ef576cba
-def category_labels(
-    items: pd.DataFrame,  # Frame of items with a column `categories`: lists of paths
-) -> list[str]:  # (N,) a label for each item
-    "The first path's name at the first depth where no name, nor none, covers nine items in ten; else the evenest"
-    paths = [p[0] if len(p) else [] for p in items["categories"]]
-    depths = range(max(map(len, paths), default=0) or 1)
-    found = [[p[depth] if depth < len(p) else "" for p in paths] for depth in depths]
-    most = [Counter(labels).most_common(1)[0][1] for labels in found]
-    return next((o for o, n in zip(found, most, strict=True) if n <= 0.9 * len(o)), found[most.index(min(most))])
-
-# %% ../nbs/20_sids.ipynb #f39e4d22
-KEPT = {  # What a prefix keeps together: the same by chance
-    "category purity, %": "… shuffled, %",
-    "10 nearest in text with the prefix, %": "… of all items, %",
-    "10 most co-occurring with the prefix, %": "… dealt out at random, %",
-}
-
-
-def health(
-    sids: SemanticIDs,
-    embeddings: Tensor | None = None,  # (N, d) text embeddings: adds the neighbours
-    dataset: Dataset | None = None,  # Items and histories: adds the categories, if any, and what is bought together
-) -> pd.DataFrame:  # A row for each measure, a column for each level, from 1; the last is the collision digit
-    "The health card"
-    parts = code_usage(sids) | tree_shape(sids)
-    if dataset is not None and len(set(labels := category_labels(dataset.items))) > 1:
-        parts |= category_purity(sids, labels)
-    if embeddings is not None:
-        parts |= neighbour_overlap(sids, embeddings)
-    if dataset is not None:
-        parts |= partner_overlap(sids, dataset)
-    return pd.DataFrame(parts, index=range(1, sids.levels + 1)).T
-
-
-def health_text(
-    card: pd.DataFrame,  # What `health` gave
-) -> str:  # A table of a few lines
-    "The health card for a terminal"
-    card = card.rename(columns=lambda level: f"level {level}")
-    return card.to_string(float_format=lambda v: f"{v:,.0f}" if v >= 1000 else f"{v:.4g}")
-
-# %% ../nbs/20_sids.ipynb #8dae3832
-def plot_usage(
-    ax: Axes,
-    sids: SemanticIDs,
-) -> None:
-    "Share of each code, a line for each semantic level"
-    for level, size in enumerate(sids.sizes[:-1]):
-        count = torch.bincount(sids.codes[:, level].cpu(), minlength=size).sort(descending=True).values
-        colour = COLOURS[level % len(COLOURS)]
-        ax.plot(range(1, size + 1), 100 * count / sids.n_items, color=colour, label=f"level {level + 1}")
-        ax.plot([1, size], [100 / size] * 2, ":", color=colour)
-    ax.set(title="Use of the codes", xlabel="rank of the code", ylabel="items with the code (%)", ylim=(0, None))
-    ax.legend()
-
-
-def plot_kept(
-    ax: Axes,
-    card: pd.DataFrame,  # What `health` gave
-) -> None:
-    "What the semantic prefixes keep together, beside chance"
-    card = card.iloc[:, :-1]
-    for (name, chance), colour in zip(((n, c) for n, c in KEPT.items() if n in card.index), COLOURS, strict=False):
-        ax.plot(card.columns, card.loc[name], "o-", color=colour, label=name.removesuffix(", %"))
-        ax.plot(card.columns, card.loc[chance], "x--", color=colour, label=chance.removesuffix(", %"))
-    ax.set(title="What the prefixes keep", xlabel="level", ylabel="share (%)", ylim=(0, 105), xticks=card.columns)
-    if ax.lines:
-        ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=3)
-
-# %% ../nbs/20_sids.ipynb #44105150
-def health_figure(
-    sids: SemanticIDs,
-    card: pd.DataFrame | None = None,  # What `health` gave; computed from `sids` alone if not given
-) -> Page:
-    "Three panels: use of the codes, items not alone, what the prefixes keep"
-    card = health(sids) if card is None else card
-    fig = Page(5.7)
-    axes = fig.subplot_mosaic([["usage", "alone"], ["kept", "kept"]])
-    plot_usage(axes["usage"], sids)
-    alone = card.loc["items not alone, %"]
-    axes["alone"].bar(card.columns, alone, color=COLOURS[0])
-    for level, value in alone.items():
-        axes["alone"].text(level, value, f"{value:.1f}", ha="center", va="bottom")
-    axes["alone"].set(title="Items that share their prefix", xlabel="level", ylabel="items (%)", ylim=(0, 110))
-    axes["alone"].set_xticks(card.columns)
-    plot_kept(axes["kept"], card)
-    return fig

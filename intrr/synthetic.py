@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 
 from .core import InputError
-from .data import Dataset, from_frame, load
+from .data import Dataset
+from .readers import read_folder
 
 # %% auto #0
 __all__ = ['COMMUNITIES', 'MAX_ITEMS', 'make_items', 'make_catalogue', 'open_dataset']
@@ -220,7 +221,7 @@ def make_catalogue(
         ["user", "item"]
     )
     frame = frame[frame.groupby("user").cumcount() < length[frame["user"] - 1]]
-    return from_frame(frame, items, name="synthetic")
+    return Dataset.from_frame(frame, items, name="synthetic")
 
 # %% ../nbs/12_synthetic.ipynb #822da6ef
 def open_dataset(
@@ -233,4 +234,4 @@ def open_dataset(
         raise InputError(
             f"dataset '{source}': unknown; give 'synthetic' or a folder with sequences.txt and items.jsonl"
         )
-    return load(source)
+    return read_folder(source)

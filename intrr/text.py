@@ -22,7 +22,7 @@ from torch import Tensor
 from .core import InputError, fingerprint, load_tensors, save_tensors
 
 # %% auto #0
-__all__ = ['DEFAULT_ENCODER', 'MAX_TOKENS', 'check_embeddings', 'tfidf', 'minilm_folder', 'cache_folder', 'encode']
+__all__ = ['DEFAULT_ENCODER', 'MAX_TOKENS', 'check_embeddings', 'tfidf', 'minilm_folder', 'cache_folder', 'encode_texts']
 
 # %% ../nbs/13_text.ipynb #10e416eb
 def check_embeddings(
@@ -154,7 +154,7 @@ def _from_cache(file: Path, n_items: int) -> Tensor | None:
         return None
 
 # %% ../nbs/13_text.ipynb #9b8b6833
-def encode(
+def encode_texts(
     texts: Sequence[str],  # (N,)
     encoder: str = DEFAULT_ENCODER,  # `tfidf`, a name on the hub, the folder of a model, or a `.npy` file
     cache: str | Path | None = None,  # See `cache_folder`

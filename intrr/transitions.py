@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import reduce
 from itertools import pairwise
 from operator import add
@@ -19,15 +18,14 @@ import torch.nn.functional as F
 from scipy import sparse
 from torch import Tensor
 
-from .baselines import LastItemCounts, Popularity, TransitionKNN, Tunable, tune
-from .core import InputError
+from .baselines import LastItemCounts, Popularity, TransitionKNN, Tunable
 from .data import Dataset, Split
 from .features import WordVectors, item_words, text_neighbours
-from .models import Recommender, last_items
+from .recommenders import Recommender, last_items
 
 # %% auto #0
 __all__ = ['SMOOTHING_GRID', 'BASELINES', 'decayed_pairs', 'Overlay', 'overlay', 'TextTransitions', 'similar_texts', 'pack_rows',
-           'recency_weights', 'PackedTransitions', 'fit_baseline']
+           'recency_weights', 'PackedTransitions']
 
 # %% ../nbs/45_transitions.ipynb #948d2b09
 def decayed_pairs(
@@ -271,19 +269,3 @@ BASELINES: dict[str, type[Popularity | LastItemCounts | TransitionKNN | TextTran
     "knn": TransitionKNN,
     "transitions": TextTransitions,
 }
-
-
-def fit_baseline(
-    name: str,  # A name in `BASELINES`
-    dataset: Dataset,
-) -> Popularity | LastItemCounts | TransitionKNN | TextTransitions:  # Fitted, and tuned on the validation part
-    "The baseline of this name; raises `InputError` if there is none"
-    if name not in BASELINES:
-        raise InputError(f"baseline '{name}' is not known; choose one of {', '.join(BASELINES)}")
-    model = BASELINES[name]()
-    if not isinstance(model, Tunable):
-        return model.fit(dataset)
-    told = replace(dataset, protocol=replace(dataset.protocol, fit="train"))
-    model.fit(told)
-    model = tune(model, told)
-    return model if told.protocol == dataset.protocol else model.fit(dataset)

@@ -21,9 +21,10 @@ from matplotlib.ticker import LogLocator, NullFormatter
 from torch import Tensor
 
 from .core import InputError
-from .data import clean_text
+from .frames import clean_text
+from .health import category_purity
+from .sids import SemanticIDs, sid_text
 from .style import COLOURS, PALETTE, Page, caption, cut_text, top_labels
-from .sids import SemanticIDs, category_purity, sid_text
 
 # %% auto #0
 __all__ = ['SHADES', 'codes_now', 'fan_out', 'purity_by_depth', 'trees_figure', 'tree_frame', 'Shading', 'shading', 'ring_angles',

@@ -11,9 +11,10 @@ import pytest
 import torch
 
 from intrr.core import InputError, fingerprint
-from intrr.data import from_frame, load, read_amazon, save
+from intrr.data import Dataset
+from intrr.readers import read_amazon, read_folder, write_folder
 from intrr.synthetic import make_catalogue, open_dataset
-from intrr.text import check_embeddings, encode
+from intrr.text import check_embeddings, encode_texts
 
 ROOT = Path(__file__).parents[1]
 GOOD = {
@@ -100,13 +101,13 @@ def told(call) -> str:
 
 
 def test_the_good_folder_loads(tmp_path):
-    assert load(write(tmp_path)).flat.tolist() == [0, 1, 2, 2, 1, 0]
+    assert read_folder(write(tmp_path)).flat.tolist() == [0, 1, 2, 2, 1, 0]
 
 
 @pytest.mark.parametrize("case", WRONG)
 def test_line_is_named(tmp_path, case):
     name, content, place, remedy = WRONG[case]
-    message = told(lambda: load(write(tmp_path, **{name: content})))
+    message = told(lambda: read_folder(write(tmp_path, **{name: content})))
     assert message.startswith(f"{tmp_path / name}{place}"), message
     assert remedy in message.split(place)[1], message
 
@@ -116,13 +117,13 @@ def test_cut_gzip(tmp_path, name):
     folder = write(tmp_path, **{name: None})
     whole = gzip.compress(os.urandom(1000).hex().encode())
     (folder / f"{name}.gz").write_bytes(whole[: len(whole) // 2])
-    message = told(lambda: load(folder))
+    message = told(lambda: read_folder(folder))
     assert f"{name}.gz, after line" in message and "download it again" in message
 
 
 @pytest.mark.parametrize("name", ["sequences.txt", "items.jsonl"])
 def test_missing_file(tmp_path, name):
-    message = told(lambda: load(write(tmp_path, **{name: None})))
+    message = told(lambda: read_folder(write(tmp_path, **{name: None})))
     assert f"{tmp_path}: no {name} or {name}.gz" in message and "a dataset folder holds" in message
 
 
@@ -136,26 +137,26 @@ def test_unknown_dataset(tmp_path):
 def test_windows_and_bom(tmp_path):
     lines = GOOD["sequences.txt"].replace("\n", "\r\n").encode()
     folder = write(tmp_path, **{"sequences.txt": lines, "items.jsonl": b"\xef\xbb\xbf" + ITEMS.encode()})
-    assert load(folder).flat.tolist() == [0, 1, 2, 2, 1, 0]
+    assert read_folder(folder).flat.tolist() == [0, 1, 2, 2, 1, 0]
 
 
 def test_line_separators_inside_a_title(tmp_path):
     folder = write(tmp_path, **{"items.jsonl": ITEMS.replace("Tea", "Tea\u2028and\x85more")})
-    assert load(folder).title(0) == "Tea and more"
+    assert read_folder(folder).title(0) == "Tea and more"
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no /dev/full")
 def test_place_that_cannot_be_written(tmp_path):
-    data = load(write(tmp_path))
+    data = read_folder(write(tmp_path))
     (tmp_path / "file").write_text("mine")
-    message = told(lambda: save(data, tmp_path / "file" / "sub"))
+    message = told(lambda: write_folder(data, tmp_path / "file" / "sub"))
     assert "cannot write" in message and "choose another folder" in message
     assert (tmp_path / "file").read_text() == "mine"
 
 
 def test_save_keeps_other_data(tmp_path):
-    data = load(write(tmp_path))
-    assert "choose another folder" in told(lambda: save(data, tmp_path))
+    data = read_folder(write(tmp_path))
+    assert "choose another folder" in told(lambda: write_folder(data, tmp_path))
     assert {p.name for p in tmp_path.iterdir()} == set(GOOD)
 
 
@@ -170,7 +171,7 @@ def test_raw_amazon_files(tmp_path):
 
 
 def test_unknown_ids(tmp_path):
-    data = load(write(tmp_path))
+    data = read_folder(write(tmp_path))
     assert "item 99, x: not in dataset" in told(lambda: data.rows([10, 99, "x"]))
     assert "such as 10 or 30" in told(lambda: data.rows([99]))
 
@@ -181,13 +182,13 @@ def test_embeddings(tmp_path):
     x[1, 1] = torch.nan
     assert "the first is row 1" in told(lambda: check_embeddings(x, 3))
     (tmp_path / "x.npy").write_bytes(b"half")
-    assert "x.npy: cannot read" in told(lambda: encode(["a"] * 3, str(tmp_path / "x.npy")))
+    assert "x.npy: cannot read" in told(lambda: encode_texts(["a"] * 3, str(tmp_path / "x.npy")))
     np.save(tmp_path / "o.npy", np.array([{}], dtype=object), allow_pickle=True)
-    assert "write it with numpy.save" in told(lambda: encode(["a"] * 3, str(tmp_path / "o.npy")))
+    assert "write it with numpy.save" in told(lambda: encode_texts(["a"] * 3, str(tmp_path / "o.npy")))
 
 
 def test_unknown_encoder(tmp_path):
-    assert "write 'owner/name' or use 'tfidf'" in told(lambda: encode(["tea"], "no such encoder", cache=tmp_path))
+    assert "write 'owner/name' or use 'tfidf'" in told(lambda: encode_texts(["tea"], "no such encoder", cache=tmp_path))
     assert not list(tmp_path.iterdir())
 
 
@@ -211,4 +212,6 @@ def test_synthetic_is_the_same_in_every_process():
 def test_frame_without_columns():
     data = make_catalogue(96, 20)
     frame = data.items.rename(columns={"id": "sku"})
-    assert "items: no column 'id'; its columns are" in told(lambda: from_frame(frame.assign(user=1, item=1), frame))
+    assert "items: no column 'id'; its columns are" in told(
+        lambda: Dataset.from_frame(frame.assign(user=1, item=1), frame)
+    )

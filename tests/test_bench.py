@@ -10,9 +10,10 @@ import pytest
 import torch
 from test_cli import refused
 
+from intrr.benches import Bench, Source
 from intrr.cli import main
 from intrr.core import InputError
-from intrr.efficiency import Bench, Source, efficiency_frame, machine_records, run_benches
+from intrr.efficiency import efficiency_frame, machine_records, run_benches
 
 ROWS = ["ceiling-copy", "infer-intrr-transformer-trial-n8-full-top50", "infer-intrr-transformer-trial-n8-beam10-top10"]
 

@@ -11,7 +11,10 @@ import pytest
 import torch
 
 from intrr.core import InputError
-from intrr.models import FlatSID, IntRR, Recipe, Replay
+from intrr.flattened import FlatSID
+from intrr.graphs import Replay
+from intrr.intrr_model import IntRR
+from intrr.recipes import Recipe
 from intrr.sids import random_sids
 
 SIDS = random_sids(300, size=16)

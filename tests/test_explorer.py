@@ -9,7 +9,6 @@ import pytest
 import torch
 
 from intrr.core import InputError
-from intrr.data import save
 from intrr.experiments import Run, Setup, size_recipe
 from intrr.explorer import (
     ACTIONS,
@@ -25,6 +24,7 @@ from intrr.explorer import (
     recommend,
     search,
 )
+from intrr.readers import write_folder
 from intrr.synthetic import make_catalogue
 
 TITLES = {
@@ -49,7 +49,7 @@ def run(tmp_path_factory):
     items = data.items.copy()
     for row, title in TITLES.items():
         items.loc[row, "title"] = title
-    save(replace(data, items=items), folder / "shop")
+    write_folder(replace(data, items=items), folder / "shop")
     run = Run.create(folder / "run", Setup(str(folder / "shop"), encoder="tfidf", size=6), progress=False)
     for model in ("intrr", "sasrec", "flat"):
         recipe = replace(size_recipe(model, size="trial"), epochs=1)

@@ -31,15 +31,15 @@ FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-backgroun
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     "A run with kept epochs, one title of which is hostile, and a notebook that explores it"
-    from intrr.data import save
     from intrr.experiments import Run, Setup, size_recipe
+    from intrr.readers import write_folder
     from intrr.synthetic import make_catalogue
 
     folder = tmp_path_factory.mktemp("lab")
     data = make_catalogue(n_items=200, n_users=300)
     items = data.items.copy()
     items.loc[data.popularity().argmax().item(), "title"] = NASTY
-    save(replace(data, items=items), folder / "shop")
+    write_folder(replace(data, items=items), folder / "shop")
     run = Run.create(folder / "run", Setup(str(folder / "shop"), encoder="tfidf", size=8), progress=False)
     recipe = replace(size_recipe("intrr", size="trial"), dim=32, hidden=32, epochs=6, alignment=0.5, batch_targets=256)
     recipe = replace(recipe, learning_rate=1e-2)

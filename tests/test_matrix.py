@@ -14,7 +14,8 @@ from test_cli import CODE, refused
 
 from intrr.cli import main
 from intrr.core import load_tensors
-from intrr.evaluation import load_records, metrics, record_ranks, record_traits
+from intrr.evaluation import metrics
+from intrr.records import load_records, record_ranks, record_traits
 
 ONLY = ["popularity", "sasrec", "intrr-rkmeans-transformer"]
 TRAITS = "synthetic/users.traits.safetensors"

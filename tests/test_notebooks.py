@@ -48,7 +48,8 @@ def test_figure_in_a_kernel():
     from jupyter_client.manager import run_kernel
 
     code = """
-    from intrr.sids import health_figure, random_sids
+    from intrr.health import health_figure
+    from intrr.sids import random_sids
     health_figure(random_sids(50, 2, 8))"""
     shown: list[dict] = []
     with run_kernel(kernel_name="python3", cwd=str(ROOT)) as client:

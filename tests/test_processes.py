@@ -9,13 +9,17 @@ import pytest
 import torch
 from accelerate import notebook_launcher
 
+from intrr.batches import Processes, make_optimizer, train_step, windows
 from intrr.cli import main
 from intrr.core import load_tensors, save_tensors, seed_everything
 from intrr.experiments import Run
-from intrr.models import FlatSID, IntRR, Recipe, SASRec
+from intrr.flattened import FlatSID
+from intrr.intrr_model import IntRR
+from intrr.recipes import Recipe
+from intrr.recommenders import SASRec
 from intrr.sids import random_sids
 from intrr.synthetic import make_catalogue
-from intrr.training import Processes, fit, make_optimizer, train_step, windows
+from intrr.training import fit
 
 STILL = dict(
     dim=16, hidden=16, layers=1, dropout=0.0, token_dropout=0.0, learning_rate=1e-2, batch_targets=512, epochs=2

@@ -1,6 +1,6 @@
 """Every stored number can be believed: records name their code and their data, and have the ranks that they come from.
 
-What a record must have stands in `intrr.evaluation.check_records`, with an example of each fault. Where the data are at
+What a record must have stands in `intrr.records.check_records`, with an example of each fault. Where the data are at
 hand, the records are held against them as well."""
 
 import os
@@ -10,9 +10,11 @@ import pytest
 import torch
 
 from intrr.core import load_tensors
-from intrr.data import load
-from intrr.evaluation import check_records, leaning, load_records, misfits, record_ranks, traits, traits_path
+from intrr.evaluation import traits
 from intrr.experiments import data_fingerprint
+from intrr.protocols import shuffle_ties
+from intrr.readers import read_folder
+from intrr.records import check_records, leaning, load_records, misfits, record_ranks, traits_path
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "nbs" / "results"
@@ -55,10 +57,10 @@ def test_ranks_come_from_the_data(dataset):
     "Fingerprint, users and targets; with the targets of other users the ranks have nothing to do"
     if not (DATA / dataset).exists():
         pytest.skip(f"no data at {DATA / dataset}")
-    data = load(DATA / dataset)
+    data = read_folder(DATA / dataset)
     assert data_fingerprint(data) == KNOWN[dataset]
     for ties in {r["config"]["setup"]["ties"] for r in RUNS if r["dataset"] == dataset}:
-        split = (data if ties is None else data.shuffle_ties(ties)).test()
+        split = (data if ties is None else shuffle_ties(data, ties)).test()
         users = traits(split)
         runs = [r for r in RUNS if r["dataset"] == dataset and r["config"]["setup"]["ties"] == ties]
         stored = load_tensors(traits_path(runs[0], RESULTS))[0]

@@ -17,13 +17,16 @@ from sklearn.feature_extraction.text import CountVectorizer
 from torch import Tensor
 
 from ..core import InputError
-from ..data import save
 from ..experiments import Run, Setup, size_recipe
-from ..models import IntRR, ItemTokens, Recipe, Recommender
+from ..health import category_labels, co_occurring_items
+from ..intrr_model import IntRR
 from ..pooling import Pooled
 from ..ran import Redistribution
+from ..readers import write_folder
+from ..recipes import Recipe
+from ..recommenders import ItemTokens, Recommender
 from ..redistribution import pick_groups, redistribution_of
-from ..sids import SemanticIDs, category_labels, partners, sid_text
+from ..sids import SemanticIDs, sid_text
 from ..synthetic import make_catalogue
 
 # %% auto #0
@@ -31,13 +34,13 @@ __all__ = ['NEIGHBOURS', 'example_run', 'code_words', 'Catalogue', 'unit_vectors
            'network_of', 'Explorer', 'search_items', 'ItemLevel', 'item_levels', 'levels_by_epoch', 'nearest_items',
            'item_neighbours', 'popular_siblings']
 
-# %% ../../nbs/90_numbers.ipynb #84b58bbb
+# %% ../../nbs/90_numbers.ipynb #a1fffb23
 def example_run(
     folder: str | Path,  # Gets the shop and the run
     parts: str = "ids",  # What the score is made of, a name in `PARTS`
 ) -> Run:  # With a trained IntRR and five of its epochs
     "A small run to try the explorer on"
-    save(make_catalogue(n_items=200, n_users=400), Path(folder) / "shop")
+    write_folder(make_catalogue(n_items=200, n_users=400), Path(folder) / "shop")
     setup = Setup(str(Path(folder) / "shop"), encoder="tfidf", size=8)
     run = Run.create(Path(folder) / "run", setup, progress=False)
     recipe = size_recipe("intrr", size="trial", parts=parts) or Recipe()
@@ -45,7 +48,7 @@ def example_run(
     run.train("intrr", recipe, device="cpu", progress=False, keep=2)
     return run
 
-# %% ../../nbs/90_numbers.ipynb #1c5618ca
+# %% ../../nbs/90_numbers.ipynb #99b27cb1
 def code_words(
     sids: SemanticIDs,
     titles: Sequence[str],  # (N,)
@@ -69,7 +72,7 @@ def code_words(
         out.append([" ".join(names[j] for j, s in zip(*of, strict=True) if s > 0) for of in words])
     return out
 
-# %% ../../nbs/90_numbers.ipynb #99673f3d
+# %% ../../nbs/90_numbers.ipynb #83825b9d
 @dataclass(frozen=True, eq=False)
 class Catalogue:
     "What is known of the items without any model"
@@ -91,16 +94,16 @@ class Catalogue:
         lower = [f"{t} {b if isinstance(b, str) else ''} {i}".lower() for t, b, i in named]
         labels = category_labels(items) if "categories" in items else [""] * n
         words = code_words(run.sids, titles)
-        return cls(titles, lower, labels, run.dataset.popularity(), partners(run.dataset), words)
+        return cls(titles, lower, labels, run.dataset.popularity(), co_occurring_items(run.dataset), words)
 
-# %% ../../nbs/90_numbers.ipynb #1f2f1e91
+# %% ../../nbs/90_numbers.ipynb #10b9b111
 def unit_vectors(
     x: Tensor,  # (N, d)
 ) -> Tensor:  # (N, d), on the CPU
     "Rows of length 1, so that a product is a cosine"
     return F.normalize(x.detach().cpu().float(), dim=1)
 
-# %% ../../nbs/90_numbers.ipynb #c6f4f8e0
+# %% ../../nbs/90_numbers.ipynb #be1d12cc
 def text_vectors(
     run: Run,
 ) -> Tensor | None:  # (N, d) unit vectors; none if the run's encoder is not to be had here
@@ -110,7 +113,7 @@ def text_vectors(
     except InputError:
         return None
 
-# %% ../../nbs/90_numbers.ipynb #0cb9b661
+# %% ../../nbs/90_numbers.ipynb #da72a002
 def suggested_items(
     run: Run,
     red: Redistribution | None,  # None: the most popular items
@@ -125,14 +128,14 @@ def suggested_items(
         rows = counts.topk(n).indices
     return sorted({int(row) for row in rows}, key=lambda row: -int(counts[row]))
 
-# %% ../../nbs/90_numbers.ipynb #741d10ec
+# %% ../../nbs/90_numbers.ipynb #7887bc87
 def network_of(
     model: Recommender,
 ) -> Recommender:
     "The network of a pooled model; any other model itself"
     return model.network if isinstance(model, Pooled) else model
 
-# %% ../../nbs/90_numbers.ipynb #2b62ee44
+# %% ../../nbs/90_numbers.ipynb #fb53e10e
 @dataclass(frozen=True, eq=False)
 class Explorer:
     "A run, one of its models, and what is worked out once about all items"
@@ -168,7 +171,7 @@ class Explorer:
         suggested = suggested_items(run, red, shop.counts)
         return cls(run, model, whole, shop, red, left, text_vectors(run), tokens, kept, suggested)
 
-# %% ../../nbs/90_numbers.ipynb #9158098f
+# %% ../../nbs/90_numbers.ipynb #a749f129
 def search_items(
     explorer: Explorer,
     query: str,  # Words, or the beginning of an ID such as `<12, 7`
@@ -185,7 +188,7 @@ def search_items(
     counts = shop.counts.tolist()
     return sorted(hits, key=lambda row: -counts[row])
 
-# %% ../../nbs/90_numbers.ipynb #97b1d262
+# %% ../../nbs/90_numbers.ipynb #d2bf4b73
 @dataclass(frozen=True, eq=False)
 class ItemLevel:
     "An item on one level"
@@ -194,7 +197,7 @@ class ItemLevel:
     before: int  # The Stage-1 code
     now: int  # The likeliest code
 
-# %% ../../nbs/90_numbers.ipynb #eff54c74
+# %% ../../nbs/90_numbers.ipynb #ad8dbdec
 @torch.no_grad()
 def item_levels(
     model: IntRR,
@@ -205,7 +208,7 @@ def item_levels(
     both = zip(red.logits, before, red.codes[0].tolist(), strict=True)
     return [ItemLevel(s[0].softmax(0).cpu(), b, c) for s, b, c in both]
 
-# %% ../../nbs/90_numbers.ipynb #6d134c3f
+# %% ../../nbs/90_numbers.ipynb #d20477be
 def levels_by_epoch(
     explorer: Explorer,
     row: int,  # Item row
@@ -219,7 +222,7 @@ def levels_by_epoch(
             rows.append((epoch, n + 1, o.now, o.p[o.before].item(), o.p[end.now].item()))
     return pd.DataFrame(rows, columns=["epoch", "level", "now", "p_before", "p_final"])
 
-# %% ../../nbs/90_numbers.ipynb #97da4cc6
+# %% ../../nbs/90_numbers.ipynb #99049e98
 def nearest_items(
     vectors: Tensor,  # (N, d) unit vectors
     row: int,  # Item row
@@ -229,7 +232,7 @@ def nearest_items(
     near = (vectors @ vectors[row]).index_fill(0, torch.tensor([row]), -torch.inf).topk(min(k, len(vectors) - 1))
     return list(zip(near.indices.tolist(), near.values.tolist(), strict=True))
 
-# %% ../../nbs/90_numbers.ipynb #697b3ca0
+# %% ../../nbs/90_numbers.ipynb #e4e0d042
 NEIGHBOURS = {"text": "alike in text", "token": "alike after training", "bought": "bought with it"}
 
 
@@ -246,7 +249,7 @@ def item_neighbours(
     found += [("bought", other, None) for other in bought[bought[:, 0] == row, 1][:k].tolist()]
     return pd.DataFrame(found, columns=["kind", "row", "cosine"])
 
-# %% ../../nbs/90_numbers.ipynb #9b39f108
+# %% ../../nbs/90_numbers.ipynb #4a8ff28f
 def popular_siblings(
     explorer: Explorer,
     row: int,  # Item row
