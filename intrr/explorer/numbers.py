@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -34,7 +35,7 @@ __all__ = ['NEIGHBOURS', 'example_run', 'code_words', 'Catalogue', 'unit_vectors
            'network_of', 'Explorer', 'search_items', 'ItemLevel', 'item_levels', 'levels_by_epoch', 'nearest_items',
            'item_neighbours', 'popular_siblings']
 
-# %% ../../nbs/90_numbers.ipynb #a1fffb23
+# %% ../../nbs/90_numbers.ipynb #5e075d28
 def example_run(
     folder: str | Path,  # Gets the shop and the run
     parts: str = "ids",  # What the score is made of, a name in `PARTS`
@@ -44,11 +45,11 @@ def example_run(
     setup = Setup(str(Path(folder) / "shop"), encoder="tfidf", size=8)
     run = Run.create(Path(folder) / "run", setup, progress=False)
     recipe = size_recipe("intrr", size="trial", parts=parts) or Recipe()
-    recipe = replace(recipe, dim=32, hidden=32, epochs=8, alignment=0.5, learning_rate=1e-2, batch_targets=256)
-    run.train("intrr", recipe, device="cpu", progress=False, keep=2)
+    recipe = replace(recipe, dim=32, hidden=32, epochs=16, alignment=0.1, learning_rate=1e-2, batch_targets=128)
+    run.train("intrr", recipe, device="cpu", progress=False, keep=4)
     return run
 
-# %% ../../nbs/90_numbers.ipynb #99b27cb1
+# %% ../../nbs/90_numbers.ipynb #16f0b204
 def code_words(
     sids: SemanticIDs,
     titles: Sequence[str],  # (N,)
@@ -72,7 +73,7 @@ def code_words(
         out.append([" ".join(names[j] for j, s in zip(*of, strict=True) if s > 0) for of in words])
     return out
 
-# %% ../../nbs/90_numbers.ipynb #83825b9d
+# %% ../../nbs/90_numbers.ipynb #7bd641c7
 @dataclass(frozen=True, eq=False)
 class Catalogue:
     "What is known of the items without any model"
@@ -96,14 +97,14 @@ class Catalogue:
         words = code_words(run.sids, titles)
         return cls(titles, lower, labels, run.dataset.popularity(), co_occurring_items(run.dataset), words)
 
-# %% ../../nbs/90_numbers.ipynb #10b9b111
+# %% ../../nbs/90_numbers.ipynb #8b505c90
 def unit_vectors(
     x: Tensor,  # (N, d)
 ) -> Tensor:  # (N, d), on the CPU
     "Rows of length 1, so that a product is a cosine"
     return F.normalize(x.detach().cpu().float(), dim=1)
 
-# %% ../../nbs/90_numbers.ipynb #be1d12cc
+# %% ../../nbs/90_numbers.ipynb #d5d9db84
 def text_vectors(
     run: Run,
 ) -> Tensor | None:  # (N, d) unit vectors; none if the run's encoder is not to be had here
@@ -113,7 +114,7 @@ def text_vectors(
     except InputError:
         return None
 
-# %% ../../nbs/90_numbers.ipynb #da72a002
+# %% ../../nbs/90_numbers.ipynb #dcf0a276
 def suggested_items(
     run: Run,
     red: Redistribution | None,  # None: the most popular items
@@ -121,21 +122,21 @@ def suggested_items(
     n: int = 20,
 ) -> list[int]:  # Item rows, the most popular first
     "Items that are worth a look, see `pick_groups`"
-    try:
-        groups = pick_groups(red, run.sids, run.dataset, n) if red else None
-        rows = counts.topk(n).indices if groups is None else groups.query("left > 0").index.get_level_values("item")
-    except InputError:  # no two items share their codes
-        rows = counts.topk(n).indices
-    return sorted({int(row) for row in rows}, key=lambda row: -int(counts[row]))
+    rows: set[int] = set()
+    if red:
+        with suppress(InputError):  # no two items share their codes
+            groups = pick_groups(red, run.sids, run.dataset, n)
+            rows = {int(row) for row in groups.query("left > 0").index.get_level_values("item")}
+    return sorted(rows or counts.topk(min(n, len(counts))).indices.tolist(), key=lambda row: -int(counts[row]))
 
-# %% ../../nbs/90_numbers.ipynb #7887bc87
+# %% ../../nbs/90_numbers.ipynb #25495d1f
 def network_of(
     model: Recommender,
 ) -> Recommender:
     "The network of a pooled model; any other model itself"
     return model.network if isinstance(model, Pooled) else model
 
-# %% ../../nbs/90_numbers.ipynb #fb53e10e
+# %% ../../nbs/90_numbers.ipynb #2d8ce655
 @dataclass(frozen=True, eq=False)
 class Explorer:
     "A run, one of its models, and what is worked out once about all items"
@@ -171,7 +172,7 @@ class Explorer:
         suggested = suggested_items(run, red, shop.counts)
         return cls(run, model, whole, shop, red, left, text_vectors(run), tokens, kept, suggested)
 
-# %% ../../nbs/90_numbers.ipynb #a749f129
+# %% ../../nbs/90_numbers.ipynb #954a0e23
 def search_items(
     explorer: Explorer,
     query: str,  # Words, or the beginning of an ID such as `<12, 7`
@@ -188,7 +189,7 @@ def search_items(
     counts = shop.counts.tolist()
     return sorted(hits, key=lambda row: -counts[row])
 
-# %% ../../nbs/90_numbers.ipynb #d2bf4b73
+# %% ../../nbs/90_numbers.ipynb #50669a26
 @dataclass(frozen=True, eq=False)
 class ItemLevel:
     "An item on one level"
@@ -197,7 +198,7 @@ class ItemLevel:
     before: int  # The Stage-1 code
     now: int  # The likeliest code
 
-# %% ../../nbs/90_numbers.ipynb #ad8dbdec
+# %% ../../nbs/90_numbers.ipynb #18caf532
 @torch.no_grad()
 def item_levels(
     model: IntRR,
@@ -208,7 +209,7 @@ def item_levels(
     both = zip(red.logits, before, red.codes[0].tolist(), strict=True)
     return [ItemLevel(s[0].softmax(0).cpu(), b, c) for s, b, c in both]
 
-# %% ../../nbs/90_numbers.ipynb #d20477be
+# %% ../../nbs/90_numbers.ipynb #48f0d3dd
 def levels_by_epoch(
     explorer: Explorer,
     row: int,  # Item row
@@ -222,7 +223,7 @@ def levels_by_epoch(
             rows.append((epoch, n + 1, o.now, o.p[o.before].item(), o.p[end.now].item()))
     return pd.DataFrame(rows, columns=["epoch", "level", "now", "p_before", "p_final"])
 
-# %% ../../nbs/90_numbers.ipynb #99049e98
+# %% ../../nbs/90_numbers.ipynb #29119bee
 def nearest_items(
     vectors: Tensor,  # (N, d) unit vectors
     row: int,  # Item row
@@ -232,7 +233,7 @@ def nearest_items(
     near = (vectors @ vectors[row]).index_fill(0, torch.tensor([row]), -torch.inf).topk(min(k, len(vectors) - 1))
     return list(zip(near.indices.tolist(), near.values.tolist(), strict=True))
 
-# %% ../../nbs/90_numbers.ipynb #e4e0d042
+# %% ../../nbs/90_numbers.ipynb #071edafa
 NEIGHBOURS = {"text": "alike in text", "token": "alike after training", "bought": "bought with it"}
 
 
@@ -249,7 +250,7 @@ def item_neighbours(
     found += [("bought", other, None) for other in bought[bought[:, 0] == row, 1][:k].tolist()]
     return pd.DataFrame(found, columns=["kind", "row", "cosine"])
 
-# %% ../../nbs/90_numbers.ipynb #4a8ff28f
+# %% ../../nbs/90_numbers.ipynb #ad898ee4
 def popular_siblings(
     explorer: Explorer,
     row: int,  # Item row
