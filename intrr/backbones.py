@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -19,8 +20,8 @@ from .core import InputError
 
 # %% auto #0
 __all__ = ['BACKBONES', 'distance_starts', 'BucketBias', 'Cache', 'continue_beams', 'beam_reach', 'attend_beams', 'Dropout',
-           'only', 'Backbone', 'Block', 'Transformer', 'softplus_weights', 'silu_weights', 'HSTUBlock', 'HSTU', 'Cross',
-           'EncoderDecoder']
+           'only', 'Backbone', 'Block', 'Transformer', 'softplus_weights', 'silu_weights', 'HSTUBlock', 'HSTU',
+           'BackboneInfo', 'Cross', 'EncoderDecoder']
 
 # %% ../nbs/30_backbones.ipynb #a43aba13
 def distance_starts(
@@ -430,10 +431,18 @@ class HSTU(Backbone):
         return silu_weights(logits) if self.variant == "original" else softplus_weights(logits)
 
 # %% ../nbs/30_backbones.ipynb #fc28c861
-BACKBONES: dict[str, Callable[..., Backbone]] = {
-    "transformer": Transformer,
-    "hstu": HSTU,
-    "hstu-original": partial(HSTU, variant="original"),
+@dataclass(frozen=True)
+class BackboneInfo:
+    "What is registered of a backbone"
+
+    make: Callable[..., Backbone]  # Takes what `Transformer` takes
+    label: str  # In tables and figures
+
+
+BACKBONES: dict[str, BackboneInfo] = {
+    "transformer": BackboneInfo(Transformer, "Transformer"),
+    "hstu": BackboneInfo(HSTU, "HSTU"),
+    "hstu-original": BackboneInfo(partial(HSTU, variant="original"), "HSTU, original"),
 }
 
 # %% ../nbs/30_backbones.ipynb #583923d1

@@ -17,12 +17,13 @@ from scipy import sparse
 from torch import Tensor
 
 from .data import Dataset, Split
-from .recommenders import Recommender
+from .recommenders import Recommender, register
 
 # %% auto #0
 __all__ = ['GRID', 'Popularity', 'transitions', 'weighted_rows', 'tiebreak', 'LastItemCounts', 'Tunable', 'TransitionKNN']
 
 # %% ../nbs/44_baselines.ipynb #950ed610
+@register("popularity", label="popularity")
 class Popularity(Recommender):
     "The same score for all: how often an item occurs in the training part"
 
@@ -80,6 +81,7 @@ def tiebreak(
     return 1e-9 * popularity / popularity.max().clamp(min=1)
 
 # %% ../nbs/44_baselines.ipynb #af4d14a8
+@register("counts", label="last-item counts")
 class LastItemCounts(Recommender):
     "How often each item came right after the history's last one; equal counts in order of popularity"
 
@@ -132,6 +134,7 @@ GRID: dict[str, Sequence[float]] = {
 }
 
 
+@register("knn", label="transition kNN")
 class TransitionKNN(Tunable):
     "Weighted neighbours of all items of the history; equal scores in order of popularity"
 

@@ -21,11 +21,12 @@ from .recipes import Recipe
 from .recommenders import SequenceModel
 
 # %% auto #0
-__all__ = ['windows', 'length_batches', 'length_borders', 'shape_batches', 'Processes', 'sum_rows', 'RowAdam', 'make_optimizer',
-           'set_rate', 'collect_gradients', 'clip_gradients', 'training_precision', 'train_step']
+__all__ = ['training_windows', 'length_batches', 'length_borders', 'shape_batches', 'Processes', 'sum_sparse_rows',
+           'AdamWithRowWiseAdagrad', 'make_optimizer', 'set_rate', 'collect_gradients', 'clip_gradients',
+           'training_precision', 'train_step']
 
 # %% ../nbs/50_batches.ipynb #26bdee0f
-def windows(
+def training_windows(
     split: Split,  # The training part
     max_len: int = 20,  # History items $T$ that the model sees
     flat: Tensor | None = None,  # What to cut, `(M,)`, such as the dataset's times; item rows if not told
@@ -134,7 +135,7 @@ class Processes:
         return {k: 0.0 * v if idle else v for k, v in parts.items()}
 
 # %% ../nbs/50_batches.ipynb #40b3c987
-def sum_rows(
+def sum_sparse_rows(
     rows: Tensor,  # Row numbers, `(n,)`; a row may stand there several times
     values: Tensor,  # What belongs to each, `(n, d)`
     shape: torch.Size,  # $N$, $d$
@@ -147,7 +148,7 @@ def sum_rows(
     return torch.sparse_coo_tensor(rows[None], values, shape, check_invariants=False)
 
 # %% ../nbs/50_batches.ipynb #542f3393
-class RowAdam(torch.optim.Adam):
+class AdamWithRowWiseAdagrad(torch.optim.Adam):
     "Adam, decoupled or not; row-wise Adagrad for what has a sparse gradient, in which each row stands once"
 
     @torch.no_grad()
@@ -191,9 +192,11 @@ def make_optimizer(
     ]
     rate = recipe.learning_rate
     lr = torch.tensor(rate, device=model.device) if recorded else rate
-    return RowAdam(groups, lr=lr, fused=True, capturable=recorded, decoupled_weight_decay=recipe.decoupled)
+    return AdamWithRowWiseAdagrad(
+        groups, lr=lr, fused=True, capturable=recorded, decoupled_weight_decay=recipe.decoupled
+    )
 
-
+# %% ../nbs/50_batches.ipynb #1df699dh
 def set_rate(
     optimizer: torch.optim.Optimizer,
     rate: float,  # Learning rate
@@ -219,11 +222,11 @@ def collect_gradients(
             g.copy_(part.view_as(g))
     for p, g in used:
         if g.is_sparse:
-            p.grad = g = sum_rows(processes.join(g._indices()[0]), processes.join(g._values()), p.shape)
+            p.grad = g = sum_sparse_rows(processes.join(g._indices()[0]), processes.join(g._values()), p.shape)
         out.append(g._values() if g.is_sparse else g)
     return out
 
-
+# %% ../nbs/50_batches.ipynb #4583751h
 def clip_gradients(
     grads: list[Tensor],  # Scaled in place
     limit: float,  # Largest norm of them all; 0 for none

@@ -22,7 +22,7 @@ from .data import Dataset
 from .experiments import load_model, size_recipe
 from .intrr_model import IntRR
 from .recipes import Recipe
-from .recommenders import SequenceModel, build_model, model_names
+from .recommenders import SequenceModel, build_model, model_info
 from .pooling import Pooled
 from .transitions import PackedTransitions
 from .sids import SemanticIDs, random_sids
@@ -39,7 +39,7 @@ class Bench:
     "What one row measures"
 
     task: str  # `ceiling`, `train` or `infer`
-    model: str | None = None  # A name in `model_names()`
+    model: str | None = None  # A trained model in `MODELS`
     backbone: str = "transformer"  # A name in `BACKBONES`
     size: str = "large"  # A name in `SIZES`, or `trained`: the model of the run folder
     normaliser: str | None = None  # Of IntRR's loss; default: the recipe's own
@@ -51,7 +51,7 @@ class Bench:
     precision: str = "auto"  # `fp32` or `bf16`; default: of training steps the recipe's, of requests fp32
     fixed: bool | None = None  # Training batches of few shapes, recorded on a GPU; default: on a GPU only
     compiled: bool = False  # Compile the request, on a CPU
-    parts: str = "ids"  # What the score is made of: a name in `PARTS`
+    parts: str = "ids"  # What the score is made of: `ids`, or a name in the `parts` of the model
 
     @property
     def name(self) -> str:
@@ -179,14 +179,13 @@ def bench_model(
     device: torch.device,
 ) -> SequenceModel | Pooled:  # In `eval` mode
     "The model of a row, with fresh weights unless it is a trained one; raises `InputError` for an unknown model"
-    if bench.model not in model_names():
-        raise InputError(f"no model '{bench.model}'; known: {', '.join(model_names())}")
+    name = model_info(str(bench.model), trained=True).name
     if bench.size == "trained":
         return load_model(Path(source.run or "") / f"{bench.model}.safetensors", sids, str(device))[0]
     recipe = bench_recipe(bench)
     seed_everything(0)
     features = None if recipe.text == "none" else F.normalize(torch.randn(sids.n_items, TEXT_WIDTH), dim=1)
-    net = build_model(bench.model, sids, recipe, features).to(device).eval()
+    net = build_model(name, sids, recipe, features).to(device).eval()
     if isinstance(net, IntRR) and bench.task == "infer":
         spread_logits(net)
     return Pooled(net, made_up_prior(sids.n_items).to(device), torch.ones(sids.n_items)) if recipe.prior else net

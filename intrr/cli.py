@@ -26,21 +26,20 @@ from tyro.conf import Positional
 from .core import InputError, atomic_path, environment, first_process, pick_device, save_json, to_jsonable
 from .benches import Source, plan_benches
 from .efficiency import bench_table, machine_folder, run_benches
-from .records import markdown, table
+from .records import markdown_table, table
 from .experiments import Run, Setup, evaluate_baseline, kept_record, size_recipe, stage_one
-from .matrix import run_matrix, span, time_left
-from .matrix import matrix as make_matrix
+from .matrix import run_matrix, duration_text, time_left
+from .matrix import make_matrix
 from .health import health_text
 from .intrr_model import IntRR
 from .new_items import add_items
-from .plots import redistribution_heatmap
+from .redistribution import redistribution_heatmap
 from .pooling import Pooled
 from .recipes import Recipe
-from .recommenders import build_model, model_names
+from .recommenders import build_model, model_info, model_names
 from .redistribution import pick_groups, redistribution_of
 from .sids import SemanticIDs
 from .style import cut_text
-from .transitions import BASELINES
 
 # %% auto #0
 __all__ = ['COMMANDS', 'command', 'changed', 'latest_run', 'recommend', 'results_table', 'sids', 'default_folder', 'train',
@@ -276,11 +275,10 @@ def check_model(
     name: str,  # A name in `MODELS`
     size: str | None,  # A name in `SIZES`
     changes: Sequence[str],  # Fields of the recipe, such as `dim=64`
-    parts: str = "ids",  # A name in `PARTS`
+    parts: str = "ids",  # `ids`, or a name in the `parts` of the model
 ) -> None:
     "Raise `InputError` for a model, size, parts or field that there is not, or a recipe that the model cannot have"
-    if name not in model_names():
-        raise InputError(f"no model '{name}'; known: {', '.join(model_names())}")
+    model_info(name, trained=True)
     wanted = size_recipe(name, size=size or "recommended", parts=parts)
     two_items = SemanticIDs.from_codes(torch.tensor([[0], [1]]))
     build_model(name, two_items, changed(wanted or Recipe(), changes), torch.eye(2))
@@ -317,7 +315,7 @@ def run(
         now = here.train(name, changed(here.recipe(name, size, parts), recipe), seed, resume, device, keep=keep)
         best = f"validation Recall@10 {now.best:.4f} in epoch {now.best_epoch} of {now.epoch}"
         print(f"{name}: {best}, {now.seconds:.0f} s of training")
-    records = [here.evaluate(name, device) for name in [*models, *BASELINES]]
+    records = [here.evaluate(name, device) for name in [*models, *model_names(trained=False)]]
     print("\n" + results_table(records).to_string(index=False) + "\n")
     write_report(here, records, models[0], device)
     print(f"\nreport: {here.folder / 'report.md'}")
@@ -375,7 +373,7 @@ def matrix(
     for e in left:
         print(f"{'to do' if dry_run else 'in the hands of another process'}: {e.name}")
     seconds = time_left(left, done.values())
-    print(f"{len(done)} of {len(cells)} done" + (f", about {span(seconds)} left" if seconds else ""))
+    print(f"{len(done)} of {len(cells)} done" + (f", about {duration_text(seconds)} left" if seconds else ""))
     states = [{"name": e.name, "done": e.name in done} for e in cells]
     return {"matrix": name, "results": results, "experiments": states, "ran": ran, "seconds_left": seconds}
 
@@ -426,7 +424,11 @@ def write_report(
         "## Results",
         "Test split, full catalogue, ties at mid-rank.",
     ]
-    parts += [markdown(results_table(records)), "## Semantic IDs", "```text\n" + health_text(run.health()) + "\n```"]
+    parts += [
+        markdown_table(results_table(records)),
+        "## Semantic IDs",
+        "```text\n" + health_text(run.health()) + "\n```",
+    ]
     if model == "intrr":
         parts += ["## Redistribution", _figure(run, device), "![Redistribution of two items](redistribution.png)"]
     parts.append("## Recommendations")

@@ -147,7 +147,7 @@ def save_json(
     with atomic_path(path) as tmp:
         tmp.write_text(json.dumps(to_jsonable(x), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
-
+# %% ../nbs/00_core.ipynb #73593fa3
 def load_json(
     path: str | Path,
 ) -> Any:  # What the file holds
@@ -173,7 +173,7 @@ def save_tensors(
         except SafetensorError as e:
             raise OSError(str(e)) from e
 
-
+# %% ../nbs/00_core.ipynb #a9758494
 def load_tensors(
     path: str | Path,
 ) -> tuple[dict[str, Tensor], Any]:  # Tensors on the CPU, and `meta`
@@ -191,7 +191,7 @@ def _git(folder: Path, *words: str) -> list[str]:
     run = subprocess.run(["git", "-C", str(folder), *words], capture_output=True, text=True, timeout=5)
     return run.stdout.split() if run.returncode == 0 else []
 
-
+# %% ../nbs/00_core.ipynb #455b7187
 def _commit(
     module: str | None,  # Path of `core.py`; None in its notebook
 ) -> str | None:
@@ -205,7 +205,7 @@ def _commit(
     except (OSError, subprocess.SubprocessError):
         return None
 
-
+# %% ../nbs/00_core.ipynb #d2b0417e
 def _cpu_name() -> str:
     try:
         return next(
@@ -216,7 +216,7 @@ def _cpu_name() -> str:
     except (OSError, StopIteration):
         return platform.processor() or platform.machine()
 
-
+# %% ../nbs/00_core.ipynb #d1583c66
 def environment(
     device: str | torch.device = "cpu",  # Where the result was computed
 ) -> dict[str, Any]:  # Device, cores, threads, versions, commit
@@ -274,7 +274,7 @@ def constant(part: Any) -> Any:
     floating = isinstance(part, Tensor) and part.is_floating_point()
     return torch.nn.Parameter(part, requires_grad=False) if floating else part
 
-
+# %% ../nbs/00_core.ipynb #819681cc
 class WeightCache(torch.nn.Module):
     "A part of a module: a value that is made from its weights, and kept while they stay as they are"
 

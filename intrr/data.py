@@ -90,7 +90,7 @@ class Split:
         at = {f.name: getattr(self, f.name) for f in fields(self)}
         return replace(self, **{name: x[rows] for name, x in at.items() if isinstance(x, Tensor)})
 
-
+# %% ../nbs/10_data.ipynb #a3e517ba
 def _last(split: Split, flat: Tensor, rows: Tensor | None, max_len: int | None) -> Tensor:
     if max_len is not None and max_len < 1:
         raise InputError(f"max_len is {max_len}; a history keeps at least 1 item")
@@ -232,14 +232,14 @@ def _facts(dataset: Dataset) -> list[str]:
     rest = [] if protocol == Protocol() else [protocol.name, f"fit on {protocol.fit}"]
     return [*(f"{n:,} {k}" for k, n in counts.items()), "no times" if dataset.times is None else "with times", *rest]
 
-
+# %% ../nbs/10_data.ipynb #469ca697
 def _held_out(dataset: Dataset, part: str) -> Split:
     if not len(split := dataset.protocol.rows(dataset, part)):
         what = f"protocol '{dataset.protocol.name}' leaves no rows in the {part} part"
         raise InputError(f"dataset '{dataset.name}': {what}; use another protocol or more data")
     return split
 
-
+# %% ../nbs/10_data.ipynb #d321503d
 def _known_rows(dataset: Dataset, ids: list[str]) -> Tensor:
     rows = item_rows(ids, dataset.items)
     if missing := [i for i, row in zip(ids, rows, strict=True) if row < 0]:
@@ -259,7 +259,7 @@ def rows_of_users(
     order = torch.randperm(int(number.max()) + 1, generator=torch.Generator().manual_seed(0))[:users]
     return order if split.user is None else torch.isin(number, order).nonzero()[:, 0]
 
-
+# %% ../nbs/10_data.ipynb #d6280f18
 def row_weights(
     split: Split,
 ) -> Tensor:  # (R,) float32

@@ -22,8 +22,8 @@ from tqdm.auto import tqdm
 
 from .benches import Bench, Source
 from .core import InputError, environment, load_json, pick_device, save_json, to_jsonable
-from .records import load_records, select
-from .matrix import span
+from .records import load_records, select_records
+from .matrix import duration_text
 from .measurements import measure_bench
 
 # %% auto #0
@@ -119,7 +119,7 @@ def _forecast(bar: tqdm, left: Sequence[Bench], folder: Path) -> None:
     if not bar.disable:
         seconds = seconds_left(left, machine_records(folder))
         bar.set_description(left[0].name, refresh=False)
-        bar.set_postfix_str(f"about {span(seconds)} left" if seconds else "")
+        bar.set_postfix_str(f"about {duration_text(seconds)} left" if seconds else "")
 
 # %% ../nbs/83_efficiency.ipynb #9a3f11ec
 def run_benches(
@@ -220,7 +220,7 @@ def change_frame(
     results: str | Path = "nbs/results",
 ) -> pd.DataFrame:  # By machine: `what`, `expected`, `measured`, `before`, `after`, `unit`, `since`
     "What each optimisation gained, the largest gain first"
-    found = select(load_records(Path(results) / "efficiency", "efficiency"), task="change")
+    found = select_records(load_records(Path(results) / "efficiency", "efficiency"), task="change")
     columns = ["machine", "what", "expected", "measured", "before", "after", "unit", "since"]
     rows = [{**r, "machine": device_slug(r["environment"])} for r in found]
     return pd.DataFrame(rows, columns=columns).sort_values(["machine", "measured"], ascending=[True, False])

@@ -5,7 +5,7 @@
 # %% ../nbs/60_evaluation.ipynb #cd218624
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -20,12 +20,13 @@ from .data import Split
 from .recommenders import Recommender
 
 # %% auto #0
-__all__ = ['standing', 'mid_ranks', 'without', 'ranks', 'gains', 'per_user', 'metrics', 'all_metrics', 'evaluate',
-           'standard_error', 'paired_bootstrap', 'traits', 'by', 'top_lists', 'tail_items', 'beyond_accuracy',
-           'overlap']
+__all__ = ['count_above_and_tied', 'mid_ranks', 'scored_batches', 'drop_other_answers', 'rank_targets', 'mean_per_user',
+           'per_user_metric', 'mean_metrics', 'all_metrics', 'evaluate', 'standard_error', 'paired_bootstrap',
+           'user_traits', 'metric_by_bucket', 'best_items', 'first_rows', 'top_lists', 'tail_items', 'beyond_accuracy',
+           'list_overlap']
 
 # %% ../nbs/60_evaluation.ipynb #fc9e0ef8
-def standing(
+def count_above_and_tied(
     scores: Tensor,  # (B, N), higher is better
     goal: Tensor,  # (B, 1) the targets' scores
 ) -> tuple[Tensor, Tensor]:  # (B,) long: items with a higher score, and with the same, the target among them
@@ -42,7 +43,7 @@ def standing(
         raise InputError("scores: the model gave NaN; was its training stable? try a lower learning rate")
     return better, equal
 
-
+# %% ../nbs/60_evaluation.ipynb #fc9e0ef9
 def mid_ranks(
     scores: Tensor,  # (B, N), higher is better
     target: Tensor,  # (B,) item rows
@@ -50,7 +51,7 @@ def mid_ranks(
 ) -> tuple[Tensor, Tensor]:  # (B,) float32 rank from 0, unmasked and masked
     "Rank of each target, equals at mid-rank; raises `InputError` for scores that are not a number"
     goal = scores.gather(1, target[:, None])
-    better, equal = standing(scores, goal)
+    better, equal = count_above_and_tied(scores, goal)
     seen = history.sort(1).values
     once = (seen >= 0) & (seen.diff(dim=1, prepend=seen.new_full((len(seen), 1), -2)) != 0)
     score = scores.gather(1, seen.clamp(min=0))
@@ -59,7 +60,28 @@ def mid_ranks(
     return (better + (equal - 1) / 2).float(), masked.float()
 
 # %% ../nbs/60_evaluation.ipynb #1b8b4e06
-def without(
+@torch.no_grad()
+def scored_batches(
+    model: Recommender,
+    split: Split,  # The validation or test part
+    batch: int = 512,  # Users scored at once, at most
+    memory: float = 1.0,  # GB for the scores of a batch and what is computed on the way
+    max_len: int | None = None,  # Items of the history that the model sees; default: its own `max_len`
+    progress: bool = True,  # Show a bar
+) -> Iterator[tuple[Tensor, Tensor, Tensor]]:  # Row numbers `(B,)`, scores `(B, N)` and whole histories `(B, E)`
+    "Score every item for every row, histories of like length together; raises `InputError` without targets"
+    if split.target is None:
+        raise InputError(f"{split}: this part has no targets; evaluate on valid() or test()")
+    if isinstance(model, nn.Module):
+        model.eval()
+    length, batch = max_len or model.max_len, max(1, min(batch, int(memory * 1e9 / (24 * model.n_items))))
+    for rows in tqdm(split.lengths.argsort(stable=True).split(batch), desc="evaluate", disable=not progress):
+        times = split.times(rows, length) if model.uses_times else None
+        scores = model.scores(split.histories(rows, length), times)
+        yield rows, scores, split.full(rows).to(scores.device)
+
+# %% ../nbs/60_evaluation.ipynb #1b8b4e07
+def drop_other_answers(
     scores: Tensor,  # (B, N)
     answers: Tensor,  # (B, A) item rows, padded with -1
     target: Tensor,  # (B,) item rows
@@ -68,49 +90,27 @@ def without(
     row, column = ((answers >= 0) & (answers != target[:, None])).nonzero(as_tuple=True)
     return scores.index_put((row, answers[row, column]), scores.new_tensor(-torch.inf))
 
-
-@torch.no_grad()
-def ranks(
+# %% ../nbs/60_evaluation.ipynb #1b8b4e08
+def rank_targets(
     model: Recommender,
     split: Split,  # The validation or test part
-    batch: int = 512,  # Users scored at once, at most
-    memory: float = 1.0,  # GB for the scores of a batch and what is computed on the way
-    max_len: int | None = None,  # Items of the history that the model sees; by default its own `max_len`, 20
-    progress: bool = True,  # Show a bar
+    also: Callable[[Tensor, Tensor, Tensor], Any] | None = None,  # Called with each of the `scored_batches`
+    **kw: Any,  # `batch`, `memory`, `max_len`, `progress` of `scored_batches`
 ) -> dict[str, Tensor]:  # `unmasked` and `masked`: (R,) float32 ranks from 0
     "The rank of each row's target, with and without the items of the history; other right answers do not count"
-    if split.target is None:
-        raise InputError(f"{split}: this part has no targets; evaluate on valid() or test()")
-    if isinstance(model, nn.Module):
-        model.eval()
-    out, batch = torch.empty(2, len(split)), max(1, min(batch, int(memory * 1e9 / (24 * model.n_items))))
-    for rows in tqdm(split.lengths.argsort(stable=True).split(batch), desc="evaluate", disable=not progress):
-        times = split.times(rows, max_len or model.max_len) if model.uses_times else None
-        scores = model.scores(split.histories(rows, max_len or model.max_len), times)
-        history, target = split.full(rows).to(scores.device), split.target[rows].to(scores.device)
-        if (answers := split.answers(rows)) is not None:
-            scores = without(scores, answers.to(scores.device), target)
+    out = torch.empty(2, len(split))
+    for rows, scores, history in scored_batches(model, split, **kw):
+        if also:
+            also(rows, scores, history)
+        assert split.target is not None
+        target, answers = split.target[rows].to(scores.device), split.answers(rows)
+        if answers is not None:
+            scores = drop_other_answers(scores, answers.to(scores.device), target)
         out[:, rows] = torch.stack(mid_ranks(scores, target, history)).cpu()
     return {"unmasked": out[0], "masked": out[1]}
 
 # %% ../nbs/60_evaluation.ipynb #920d5dec
-def gains(
-    ranks: Tensor,  # (R,) ranks from 0, or (S, R), a row a seed
-    metric: str,  # `recall@10`, `ndcg@5`, `mrr`, …
-    user: Tensor | None = None,  # (R,) user number of each rank; none where each user has one
-) -> Tensor:  # (U,) or (S, U), float64
-    "What each user adds to a metric, the mean over the user's targets; raises `InputError` for an unknown metric"
-    name, _, k = metric.partition("@")
-    r = ranks.double()
-    if metric == "mrr":
-        return per_user(1 / (r + 1), user)
-    if name not in ("recall", "ndcg") or not k.isdigit() or int(k) < 1:
-        raise InputError(f"metric '{metric}' is not known; use recall@k, ndcg@k or mrr")
-    hit = (r < int(k)).double()
-    return per_user(hit if name == "recall" else hit / torch.log2(r + 2), user)
-
-
-def per_user(
+def mean_per_user(
     values: Tensor,  # (R,) or (S, R)
     user: Tensor | None,  # (R,) user number of each value; none where each user has one
 ) -> Tensor:  # (U,) or (S, U), users in ascending order of their number
@@ -120,34 +120,50 @@ def per_user(
     number, count = user.unique(return_inverse=True, return_counts=True)[1:]
     return values.new_zeros(*values.shape[:-1], len(count)).index_add_(-1, number, values) / count
 
+# %% ../nbs/60_evaluation.ipynb #920d5ded
+def per_user_metric(
+    ranks: Tensor,  # (R,) ranks from 0, or (S, R), a row a seed
+    metric: str,  # `recall@10`, `ndcg@5`, `mrr`, …
+    user: Tensor | None = None,  # (R,) user number of each rank; none where each user has one
+) -> Tensor:  # (U,) or (S, U), float64
+    "What each user adds to a metric, the mean over the user's targets; raises `InputError` for an unknown metric"
+    name, _, k = metric.partition("@")
+    r = ranks.double()
+    if metric == "mrr":
+        return mean_per_user(1 / (r + 1), user)
+    if name not in ("recall", "ndcg") or not k.isdigit() or int(k) < 1:
+        raise InputError(f"metric '{metric}' is not known; use recall@k, ndcg@k or mrr")
+    hit = (r < int(k)).double()
+    return mean_per_user(hit if name == "recall" else hit / torch.log2(r + 2), user)
 
-def metrics(
+# %% ../nbs/60_evaluation.ipynb #920d5dee
+def mean_metrics(
     ranks: Tensor,  # (R,) ranks from 0
     ks: Sequence[int] = (1, 5, 10, 20),  # Lengths of the list
     user: Tensor | None = None,  # (R,) user number of each rank; none where each user has one
 ) -> dict[str, float]:  # `recall@k`, `ndcg@k` for each k, and `mrr`
     "Means over the users"
     names = [f"{name}@{k}" for k in ks for name in ("recall", "ndcg")]
-    return {name: float(gains(ranks, name, user).mean()) for name in [*names, "mrr"]}
+    return {name: float(per_user_metric(ranks, name, user).mean()) for name in [*names, "mrr"]}
 
 # %% ../nbs/60_evaluation.ipynb #5b965b60
 def all_metrics(
-    ranks: Mapping[str, Tensor],  # What `ranks` or `load_ranks` gave
+    ranks: Mapping[str, Tensor],  # What `rank_targets` or `load_ranks` gave
     order: str = "file",  # How items of equal time are ordered, `file` or `shuffled`, or another protocol
     user: Tensor | None = None,  # (R,) user number of each rank; none where each user has one
 ) -> dict[str, dict[str, float]]:  # `file/unmasked` and `file/masked`: metrics
     "The metrics of each mask, under the name of the protocol"
-    return {f"{order}/{mask}": metrics(r, user=user) for mask, r in ranks.items()}
+    return {f"{order}/{mask}": mean_metrics(r, user=user) for mask, r in ranks.items()}
 
-
+# %% ../nbs/60_evaluation.ipynb #5b965b61
 def evaluate(
     model: Recommender,
     split: Split,  # The validation or test part
     order: str = "file",  # How items of equal time are ordered, or another protocol, for the name of the result
-    **kw: Any,  # `batch`, `memory`, `max_len`, `progress` of `ranks`
+    **kw: Any,  # `batch`, `memory`, `max_len`, `progress` of `rank_targets`
 ) -> dict[str, dict[str, float]]:  # `file/unmasked` and `file/masked`: metrics
     "Metrics of a model, unmasked and masked"
-    return all_metrics(ranks(model, split, **kw), order, split.user)
+    return all_metrics(rank_targets(model, split, **kw), order, split.user)
 
 # %% ../nbs/60_evaluation.ipynb #d4b798a9
 def standard_error(
@@ -156,11 +172,11 @@ def standard_error(
     user: Tensor | None = None,  # User number of each rank; none where each user has one
 ) -> float:  # Of the mean over users; with seeds, of the mean over them too
     "Standard deviation over the users, divided by the root of their number; NaN below two users"
-    gain = gains(ranks, metric, user)
+    gain = per_user_metric(ranks, metric, user)
     gain = gain if gain.ndim == 1 else gain.mean(0)
     return float(gain.std() / len(gain) ** 0.5) if len(gain) > 1 else float("nan")
 
-
+# %% ../nbs/60_evaluation.ipynb #d4b798aa
 def paired_bootstrap(
     ranks_a: Tensor,  # (U,) ranks from 0, or (S, U), a row a seed
     ranks_b: Tensor,  # Ranks of the same users; the number of seeds may differ
@@ -172,7 +188,7 @@ def paired_bootstrap(
     "How much better a is than b, with a paired bootstrap interval; raises `InputError` for unlike users"
     if (rows := ranks_a.shape[-1]) != ranks_b.shape[-1]:
         raise InputError(f"{rows} and {ranks_b.shape[-1]} ranks: a paired comparison needs the same users")
-    a, b = (gains(r.reshape(-1, rows), metric, user).mean(0) for r in (ranks_a, ranks_b))
+    a, b = (per_user_metric(r.reshape(-1, rows), metric, user).mean(0) for r in (ranks_a, ranks_b))
     users = len(a)
     value, count = np.unique((a - b).numpy(), return_counts=True)
     draw = np.random.Generator(np.random.PCG64(seed))
@@ -182,7 +198,7 @@ def paired_bootstrap(
     return float((a - b).mean()), float(low), float(high)
 
 # %% ../nbs/60_evaluation.ipynb #2da89520
-def traits(
+def user_traits(
     split: Split,  # The validation or test part
 ) -> dict[str, Tensor]:  # (R,) `popularity`, `length`, if there are times `same_time`, and if rows are not users `user`
     "What to split users by: training counts of the target, items in the history, target at the time of the item before"
@@ -194,7 +210,7 @@ def traits(
     return out if split.user is None else out | {"user": split.user}
 
 # %% ../nbs/60_evaluation.ipynb #828413f2
-def by(
+def metric_by_bucket(
     ranks: Tensor,  # (U,) ranks from 0, or (S, U), a row a seed
     values: Tensor,  # (U,) what to split by
     edges: Sequence[float],  # Ascending whole numbers; a bucket holds edge <= value < next edge, the last one all above
@@ -207,26 +223,45 @@ def by(
     rows = {}
     for i, name in enumerate(names, 1):
         r, own = ranks[..., place == i], None if user is None else user[place == i]
-        gain = gains(r, metric, own)
+        gain = per_user_metric(r, metric, own)
         rows[name] = gain.shape[-1], float(gain.mean()), 1.96 * standard_error(r, metric, own)
     return pd.DataFrame.from_dict(rows, "index", columns=["users", "value", "error"])
 
 # %% ../nbs/60_evaluation.ipynb #14cf254a
-@torch.no_grad()
+def best_items(
+    scores: Tensor,  # (B, N)
+    history: Tensor | None,  # (B, E) item rows to leave out, padded with -1; none: nothing is left out
+    k: int = 10,  # Items per list
+) -> Tensor:  # (B, k) item rows, best first, on the CPU
+    "The items of the highest scores"
+    if history is not None:
+        row, column = (history >= 0).nonzero(as_tuple=True)
+        scores = scores.index_put((row, history[row, column]), scores.new_tensor(-torch.inf))
+    return scores.topk(k, dim=1).indices.cpu()
+
+# %% ../nbs/60_evaluation.ipynb #14cf254b
+def first_rows(
+    split: Split,  # The validation or test part
+) -> Tensor:  # (U,) row numbers
+    "One row per user, where a user has several targets the first"
+    if split.user is None:
+        return torch.arange(len(split))
+    return (split.user.diff(prepend=split.user.new_full((1,), -1)) != 0).nonzero()[:, 0]
+
+# %% ../nbs/60_evaluation.ipynb #14cf254c
 def top_lists(
     model: Recommender,
     split: Split,  # The validation or test part
     k: int = 10,  # Items per list
-    batch: int = 256,  # Users at once
+    mask: bool = True,  # Leave out the history
+    **kw: Any,  # `batch`, `memory`, `max_len`, `progress` of `scored_batches`
 ) -> Tensor:  # (U, k) item rows, best first, on the CPU
-    "The first items that each user is shown, the history left out"
-    number = torch.arange(len(split)) if split.user is None else split.user
-    first = (number.diff(prepend=number.new_full((1,), -1)) != 0).nonzero()[:, 0]
-    lists = []
-    for rows in first.split(batch):
-        times = split.times(rows, model.max_len) if model.uses_times else None
-        lists.append(model.topk(split.histories(rows, model.max_len), k, split.full(rows), times)[1].cpu())
-    return torch.cat(lists)
+    "The first items that each user is shown"
+    part = split.take(first_rows(split))
+    lists = torch.empty(len(part), k, dtype=torch.long)
+    for rows, scores, history in scored_batches(model, part, **kw):
+        lists[rows] = best_items(scores, history if mask else None, k)
+    return lists
 
 # %% ../nbs/60_evaluation.ipynb #b60d90c7
 def tail_items(
@@ -238,7 +273,7 @@ def tail_items(
     before = count.cumsum(0) - count
     return torch.empty_like(order, dtype=torch.bool).scatter_(0, order, before >= head * count.sum())
 
-
+# %% ../nbs/60_evaluation.ipynb #b60d90c8
 def beyond_accuracy(
     lists: Tensor,  # (U, k) item rows, what `top_lists` gave
     popularity: Tensor,  # (N,) training counts
@@ -248,8 +283,8 @@ def beyond_accuracy(
     coverage, tail = len(lists.unique()) / len(popularity), tail_items(popularity)[lists].double().mean()
     return {"coverage": coverage, "tail": float(tail), "novelty": float(-share[lists].log2().mean())}
 
-
-def overlap(
+# %% ../nbs/60_evaluation.ipynb #b60d90c9
+def list_overlap(
     a: Tensor,  # (U, k) item rows
     b: Tensor,  # (U, k) item rows, for the same users
 ) -> float:  # From 0 to 1

@@ -33,7 +33,7 @@ from intrr.core import (
     to_jsonable,
 )
 from .data import Dataset
-from .evaluation import all_metrics, evaluate, ranks
+from .evaluation import all_metrics, evaluate, rank_targets
 from .features import TextFeatures
 from . import flattened as flattened  # registers its models
 from .health import health_card
@@ -42,20 +42,19 @@ from .pooling import Pooled
 from .protocols import check_protocol, shuffle_ties, with_protocol
 from .quantizers import QUANTIZERS, Quantizer
 from .recipes import Recipe
-from .recommenders import Recommender, SequenceModel, build_model, model_names
-from .records import claim, protocol_words, ranks_path, record, save_ranks, save_record, save_traits
+from .recommenders import Recommender, SequenceModel, build_model, model_info, model_names
+from .records import file_lock, protocol_words, ranks_path, record, save_ranks, save_record, save_traits
 from .sids import SemanticIDs
 from .synthetic import open_dataset
 from .text import DEFAULT_ENCODER, encode_texts, tfidf
 from .training import Progress, fit, load_weights
-from .transitions import BASELINES, TextTransitions
-from .tuning import fit_baseline, pool
+from .transitions import TextTransitions
+from .tuning import fit_baseline, pool_with_transitions
 
 # %% auto #0
-__all__ = ['QUANTIZER_RECIPES', 'SIZES', 'OWN_SIZES', 'PARTS', 'RECIPES', 'SMALL', 'Setup', 'Experiment', 'size_recipe',
-           'data_fingerprint', 'folder_fingerprint', 'train_model', 'load_model', 'Run', 'make_record',
-           'evaluate_experiment', 'evaluate_baseline', 'kept_record', 'different', 'stage_one', 'known_prior',
-           'run_experiment']
+__all__ = ['QUANTIZER_RECIPES', 'SIZES', 'SMALL', 'Setup', 'Experiment', 'size_recipe', 'data_fingerprint', 'folder_fingerprint',
+           'train_model', 'load_model', 'Run', 'make_record', 'evaluate_experiment', 'evaluate_baseline', 'kept_record',
+           'different', 'stage_one', 'known_prior', 'run_experiment']
 
 # %% ../nbs/63_experiments.ipynb #57c538f7
 QUANTIZER_RECIPES = ("recommended", "paper")  # Our settings of a quantizer, or those of its `paper`
@@ -129,16 +128,14 @@ class Experiment:
     "One system on one catalogue with one seed: one record"
 
     setup: Setup
-    model: str = "intrr"  # A name in `MODELS`, or in `BASELINES`
+    model: str = "intrr"  # A name in `MODELS`
     recipe: Recipe | None = None  # None for what needs no training
     seed: int = 0  # Of weights, batches and dropout
     size: str | None = None  # What the recipe's size is called, see `SIZES`
     variant: str | None = None  # What an ablation changes
 
     def __post_init__(self):
-        kind, known = ("trained", model_names()) if self.recipe else ("untrained", BASELINES)
-        if self.model not in known:
-            raise InputError(f"no {kind} model '{self.model}'; known: {', '.join(known)}")
+        model_info(self.model, trained=self.recipe is not None)
 
     @property
     def dataset(self) -> str:
@@ -148,7 +145,7 @@ class Experiment:
     @property
     def quantizer(self) -> str | None:
         "The quantizer, where the model uses Semantic IDs"
-        return self.setup.quantizer if self.recipe and self.model != "sasrec" else None
+        return self.setup.quantizer if model_info(self.model).uses_sids else None
 
     @property
     def system(self) -> str:
@@ -158,7 +155,7 @@ class Experiment:
     @property
     def backbone(self) -> str | None:
         "The backbone, where the model leaves a choice"
-        return self.recipe.backbone if self.recipe and self.model != "tiger" else None
+        return self.recipe.backbone if self.recipe and model_info(self.model).uses_backbone else None
 
     @property
     def name(self) -> str:
@@ -187,7 +184,7 @@ class Experiment:
         return cls(Setup(**config["setup"]), record["model"], Recipe.read(recipe) if recipe else None, **labels)
 
 # %% ../nbs/63_experiments.ipynb #9bf5bf3e
-SIZES: dict[str, dict[str, Any]] = {  # What each size changes in the recommended recipe of a model
+SIZES: dict[str, dict[str, Any]] = {  # What each size changes in the recommended recipe of any model
     "recommended": {},
     "laptop": {
         "dim": 64,
@@ -202,42 +199,27 @@ SIZES: dict[str, dict[str, Any]] = {  # What each size changes in the recommende
     "published": {"validation_users": 4000},
     "trial": {"dim": 16, "hidden": 16, "layers": 1, "epochs": 2, "batch_targets": 1024, "learning_rate": 5e-3},
 }
-OWN_SIZES: dict[tuple[str, str], dict[str, Any]] = {  # What a size changes in one model beside
-    ("laptop", "intrr"): {"normaliser": "children"},
-    ("laptop", "flat"): {"dropout": 0.1, "token_dropout": 0.1},
-    ("laptop", "tiger"): {"dropout": 0.1, "token_dropout": 0.1},
-    ("laptop", "sasrec"): {"learning_rate": 1e-3},
-    ("large", "sasrec"): {"layers": 1, "heads": 1},
-}
-_TEXT = {"text": "both", "uid_start": 0.1, "skip_unseen": True}
-_ITEM = {"item_term": True, "normaliser": "catalogue"}
-PARTS: dict[str, dict[str, dict[str, Any]]] = {  # What the score is made of, by model; what is not named stays as it is
-    "ids": {},
-    "item": {"intrr": _ITEM},
-    "text": {"intrr": _ITEM | _TEXT, "sasrec": _TEXT, "flat": {"text": "both"}, "tiger": {"text": "both"}},
-    "all": {"intrr": _ITEM | _TEXT | {"prior": True}, "sasrec": _TEXT | {"prior": True}},
-}
-RECIPES: dict[str, Callable[..., Recipe]] = {"flat": Recipe.flat, "tiger": Recipe.flat, "sasrec": Recipe.sasrec}
 
 
 def size_recipe(
-    model: str,  # A name in `MODELS` or `BASELINES`
+    model: str,  # A name in `MODELS`
     backbone: str = "transformer",  # A name in `BACKBONES`
     size: str = "recommended",  # A name in `SIZES`
-    parts: str = "ids",  # A name in `PARTS`
+    parts: str = "ids",  # `ids`, or a name in the `parts` of the model
 ) -> Recipe | None:  # None for what needs no training
     "The recipe of a model in a size; raises `InputError` for an unknown size, or parts that the model does not have"
     if size not in SIZES:
         raise InputError(f"no size '{size}'; known: {', '.join(SIZES)}")
-    if model in BASELINES:
+    info = model_info(model)
+    if info.recipe is None:
         return None
-    if parts != "ids" and model not in PARTS.get(parts, {}):
-        known = ", ".join(p for p in PARTS if p == "ids" or model in PARTS[p])
+    if parts not in ("ids", *info.parts):
+        known = ", ".join(("ids", *info.parts))
         raise InputError(f"no parts '{parts}' of {model}; known: {known}")
     if size == "published":
         return Recipe.paper(model, backbone, **SIZES[size])
-    changes = SIZES[size] | OWN_SIZES.get((size, model), {}) | PARTS[parts].get(model, {})
-    return RECIPES.get(model, Recipe)(backbone=backbone, **changes)
+    changes = {**SIZES[size], **info.sizes.get(size, {}), **info.parts.get(parts, {})}
+    return info.recipe(backbone=backbone, **changes)
 
 # %% ../nbs/63_experiments.ipynb #4ed885f2
 def data_fingerprint(
@@ -341,7 +323,9 @@ class Run:
             raise InputError(f"{folder}: no run.json; a run folder is made by 'intrr run' or 'intrr sids'")
         meta = load_json(folder / "run.json")
         try:
-            setup, seen = Setup(**meta["setup"] | ({"data": str(data)} if data else {})), meta["data"]
+            within = folder / meta["setup"]["data"]
+            source = str(data or (within if within.is_dir() else meta["setup"]["data"]))
+            setup, seen = Setup(**meta["setup"] | {"data": source}), meta["data"]
         except (KeyError, TypeError) as e:
             raise InputError(f"{folder / 'run.json'}: not the description of a run ({e}); make the run again") from e
         dataset = setup.open()
@@ -354,7 +338,7 @@ class Run:
     @property
     def trained(self) -> list[str]:
         "Names of the models that have been trained here"
-        return [name for name in model_names() if (self.folder / f"{name}.safetensors").exists()]
+        return [name for name in model_names(trained=True) if (self.folder / f"{name}.safetensors").exists()]
 
     @property
     def learned(self) -> int:
@@ -415,7 +399,7 @@ class Run:
         net, meta = train_model(model, recipe, self.sids, self.dataset, seed, *how)
         if first_process():
             if recipe.prior:
-                pool(net, self.dataset).save(self.folder / f"{model}.pool.safetensors")
+                pool_with_transitions(net, self.dataset).save(self.folder / f"{model}.pool.safetensors")
             save_tensors(net.state_dict(), self.folder / f"{model}.safetensors", meta)
         return meta["progress"]
 
@@ -434,14 +418,15 @@ class Run:
         epoch: int | None = None,  # One of `epochs`; the best weights if not told
     ) -> tuple[Recommender, dict[str, Any]]:  # The model, ready to score, and what it was trained with
         "A trained model, or a baseline fitted on the spot; raises `InputError` if it was not trained or is damaged"
-        if model in BASELINES:
+        if model in model_names(trained=False):
             return fit_baseline(model, self.dataset), {}
         path = self.folder / f"{model}.safetensors" if epoch is None else self.epoch_file(model, epoch)
         if epoch is not None and not path.exists():
             kept = ", ".join(map(str, self.epochs(model))) or "none; train with keep=1"
             raise InputError(f"{self.folder}: epoch {epoch} of '{model}' was not kept; kept: {kept}")
-        if model not in model_names() or not path.exists():
-            raise InputError(f"{self.folder}: no trained '{model}'; here are {', '.join([*self.trained, *BASELINES])}")
+        if model not in model_names(trained=True) or not path.exists():
+            here = ", ".join([*self.trained, *model_names(trained=False)])
+            raise InputError(f"{self.folder}: no trained '{model}'; here are {here}")
         recipe = Recipe.read(load_tensors(path)[1]["recipe"])
         net, meta = load_model(path, self.sids, device, self.features(recipe, device))
         if recipe.prior and epoch is None:
@@ -452,7 +437,7 @@ class Run:
         self,
         model: str,
         size: str | None = None,  # A name in `SIZES`; default: the recommended one, small for a small catalogue
-        parts: str = "ids",  # A name in `PARTS`
+        parts: str = "ids",  # `ids`, or a name in the `parts` of the model
     ) -> Recipe:
         "The recipe for a model on this catalogue"
         base = size_recipe(model, size=size or "recommended", parts=parts) or Recipe()
@@ -508,14 +493,14 @@ def evaluate_experiment(
 ) -> tuple[dict[str, Any], dict[str, Tensor]]:  # The record, and the ranks that its metrics come from
     "Score the test split once; beside stand the exact ranks of what a beam decodes, and a pooled network's alone"
     with stopwatch() as clock:
-        found = ranks(model, dataset.test(), progress=progress)
+        found = rank_targets(model, dataset.test(), progress=progress)
     beside: dict[str, Recommender] = {}
     if isinstance(model, IntRR) and not model.recipe.exact:
         beside["exact"] = model.decoded(exact=True)
     if isinstance(model, Pooled):
         beside["alone"] = model.network
     for name, other in beside.items():
-        found |= {f"{name}-{mask}": r for mask, r in ranks(other, dataset.test(), progress=progress).items()}
+        found |= {f"{name}-{mask}": r for mask, r in rank_targets(other, dataset.test(), progress=progress).items()}
     told, meta = (
         all_metrics(found, e.setup.order, dataset.test().user),
         {**meta, "chosen": getattr(model, "chosen", None)},
@@ -532,8 +517,8 @@ def evaluate_baseline(
     fit: str = "train",  # A name in `FITS`
 ) -> dict[str, Any]:  # The record
     "Fit and evaluate a baseline under a protocol, or in the order of the file and, if there are times, ties shuffled"
-    if model not in BASELINES:
-        known = ", ".join(BASELINES)
+    if model not in (untrained := model_names(trained=False)):
+        known = ", ".join(untrained)
         raise InputError(
             f"'{model}' is not a model that needs no training ({known}); give the run folder of a trained one"
         )
@@ -589,7 +574,7 @@ def stage_one(
     "The Semantic IDs of a setup, made once for all orders and protocols; another process that makes them is waited for"
     base = replace(setup, ties=None, protocol="leave-one-out", fit="train")
     folder = Path(work) / Path(setup.data).resolve().name / f"{setup.quantizer}-{fingerprint(base)}"
-    with claim(folder.with_suffix(".lock"), wait=True):
+    with file_lock(folder.with_suffix(".lock"), wait=True):
         run = Run.create(folder, base, device, progress)
     return run if setup == base else replace(run, setup=setup, dataset=setup.open())
 
@@ -629,7 +614,7 @@ def run_experiment(
         how = check, True, device, progress
         features = run.features(e.recipe, device, progress)
         net, meta = train_model(e.model, e.recipe, run.sids, dataset, e.seed, *how, features=features)
-        net = pool(net, dataset, known_prior(e, dataset, results)) if e.recipe.prior else net
+        net = pool_with_transitions(net, dataset, known_prior(e, dataset, results)) if e.recipe.prior else net
     made, found = evaluate_experiment(e, net, dataset, meta, device, progress)
     save_traits(dataset.test(), made, results)
     save_ranks(found, ranks_path(made, results))

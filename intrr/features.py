@@ -23,7 +23,8 @@ from torch import Tensor
 from .core import InputError, load_tensors, save_tensors
 
 # %% auto #0
-__all__ = ['FEATURE_KINDS', 'item_words', 'WordVectors', 'text_neighbours', 'fix_signs', 'TextFeatures']
+__all__ = ['FEATURE_KINDS', 'item_words', 'WordVectors', 'text_neighbours', 'fix_signs', 'word_directions',
+           'principal_components', 'TextFeatures']
 
 # %% ../nbs/14_features.ipynb #da274efd
 _WORD = re.compile(r"\w+")
@@ -109,6 +110,26 @@ def fix_signs(
     top = directions.gather(1, directions.abs().argmax(1, keepdim=True))
     return directions * torch.where(top < 0, -1.0, 1.0)
 
+# %% ../nbs/14_features.ipynb #8e84d0da
+def word_directions(
+    items: pd.DataFrame,  # `(N,)` rows
+    dim: int,  # Directions, at most
+) -> tuple[WordVectors, Tensor]:  # And `(m, V)` float64
+    "TF-IDF of a catalogue, and the leading singular directions of its rows"
+    words = [item_words(item) for item in items.to_dict("records")]
+    x = (vectors := WordVectors.fit(words))(words)
+    svd = TruncatedSVD(max(1, min(dim, *(n - 1 for n in x.shape))), random_state=0, n_iter=7).fit(x)
+    return vectors, fix_signs(torch.from_numpy(svd.components_))
+
+# %% ../nbs/14_features.ipynb #882de09c
+def principal_components(
+    x: Tensor,  # `(N, E)`
+    dim: int,  # Components, at most
+) -> tuple[Tensor, Tensor]:  # The mean `(E,)`, and `(m, E)`; both float64
+    "The mean of embeddings and the directions in which they differ most"
+    mean = x.double().mean(0)
+    return mean, fix_signs(torch.linalg.svd(x.double() - mean, full_matrices=False).Vh[:dim])
+
 # %% ../nbs/14_features.ipynb #8ffc61a9
 FEATURE_KINDS = ("tfidf", "encoder", "both")
 
@@ -137,17 +158,12 @@ class TextFeatures:
             raise InputError(f"no text features '{kind}'; known: {', '.join(FEATURE_KINDS)}")
         vectors = directions = mean = components = None
         if kind != "encoder":
-            words = [item_words(item) for item in items.to_dict("records")]
-            x = (vectors := WordVectors.fit(words))(words)
-            svd = TruncatedSVD(max(1, min(tfidf_dim, *(n - 1 for n in x.shape))), random_state=0, n_iter=7).fit(x)
-            directions = fix_signs(torch.from_numpy(svd.components_))
+            vectors, directions = word_directions(items, tfidf_dim)
         if kind != "tfidf":
             if embeddings is None or len(embeddings) != len(items):
                 found = "none are given" if embeddings is None else f"{len(embeddings)} rows are given"
                 raise InputError(f"text features '{kind}': need embeddings of {len(items)} items, {found}")
-            mean = embeddings.double().mean(0)
-            part = torch.linalg.svd(embeddings.double() - mean, full_matrices=False).Vh
-            components = fix_signs(part[: min(encoder_dim, len(items) - 1)])
+            mean, components = principal_components(embeddings, min(encoder_dim, len(items) - 1))
         return cls(kind, vectors, directions, mean, components)
 
     def __call__(
@@ -166,28 +182,29 @@ class TextFeatures:
             parts.append(F.normalize((embeddings.double() - self.mean) @ self.components.T, dim=1))
         return F.normalize(torch.cat(parts, 1), dim=1).float()
 
-    def save(
-        self,
-        path: str | Path,
-    ) -> None:
+    def save(self, path: str | Path) -> None:
         "Write one safetensors file, the vocabulary in its header"
-        words, weight = (
-            (None, None) if (v := self.vectors) is None else (list(v.vocabulary), torch.from_numpy(v.weight))
-        )
-        parts = {"weight": weight, "directions": self.directions, "mean": self.mean, "components": self.components}
-        meta = {"kind": "text features", "features": self.kind, "vocabulary": words}
-        save_tensors({k: v for k, v in parts.items() if v is not None}, path, meta)
+        _save_features(self, path)
 
     @classmethod
-    def load(
-        cls,
-        path: str | Path,
-    ) -> TextFeatures:
+    def load(cls, path: str | Path) -> TextFeatures:
         "Read what `save` wrote; raises `InputError` if the file is missing, damaged or holds something else"
-        parts, meta = load_tensors(path)
-        if not isinstance(meta, dict) or meta.get("kind") != "text features":
-            raise InputError(f"{path}: holds no text features; give a file that `TextFeatures.save` wrote")
-        words, vectors = meta["vocabulary"], None
-        if words is not None:
-            vectors = WordVectors({w: i for i, w in enumerate(words)}, parts["weight"].numpy())
-        return cls(meta["features"], vectors, *(parts.get(k) for k in ("directions", "mean", "components")))
+        return cls(*_load_features(path))
+
+# %% ../nbs/14_features.ipynb #4dd057cb
+def _save_features(features: TextFeatures, path: str | Path) -> None:
+    v = features.vectors
+    parts = {k: getattr(features, k) for k in ("directions", "mean", "components")}
+    parts["weight"] = None if v is None else torch.from_numpy(v.weight)
+    meta = {"kind": "text features", "features": features.kind, "vocabulary": None if v is None else list(v.vocabulary)}
+    save_tensors({k: x for k, x in parts.items() if x is not None}, path, meta)
+
+
+def _load_features(path: str | Path) -> tuple[str, WordVectors | None, Tensor | None, Tensor | None, Tensor | None]:
+    parts, meta = load_tensors(path)
+    if not isinstance(meta, dict) or meta.get("kind") != "text features":
+        raise InputError(f"{path}: holds no text features; give a file that `TextFeatures.save` wrote")
+    words, vectors = meta["vocabulary"], None
+    if words is not None:
+        vectors = WordVectors({w: i for i, w in enumerate(words)}, parts["weight"].numpy())
+    return meta["features"], vectors, parts.get("directions"), parts.get("mean"), parts.get("components")

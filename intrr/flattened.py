@@ -98,6 +98,8 @@ class CodeTokens(SequenceModel):
     recipe=Recipe.flat,
     sizes={"laptop": {"dropout": 0.1, "token_dropout": 0.1}},
     parts={"text": {"text": "both"}},
+    uses_sids=True,
+    uses_backbone=True,
     tokens=None,
 )
 class FlatSID(CodeTokens):
@@ -148,11 +150,13 @@ class FlatSID(CodeTokens):
     recipe=Recipe.flat,
     sizes={"laptop": {"dropout": 0.1, "token_dropout": 0.1}},
     parts={"text": {"text": "both"}},
-    uses_backbone=False,
+    uses_sids=True,
     tokens=None,
 )
 class TIGER(CodeTokens):
     "Encoder-decoder over Semantic IDs (Rajput et al. 2023), with the same IDs as the other models"
+
+    can_be_fixed = False
 
     def __init__(self, sids: SemanticIDs, recipe: Recipe | None = None, features: Tensor | None = None):
         super().__init__(sids, recipe, features)

@@ -57,7 +57,7 @@ def check_item(
     if not (clean_text(item.get("text")) or item_text(item)):
         raise InputError(f"{place}: item {item['id']} has no text; give it a title, keywords, a brand or categories")
 
-
+# %% ../nbs/02_frames.ipynb #33ac5695
 def _are_paths(paths: Any) -> bool:
     return isinstance(paths, list) and all(isinstance(p, list) and all(isinstance(c, str) for c in p) for p in paths)
 
@@ -88,7 +88,7 @@ def items_from_frame(
     records = items.astype(object).where(items.notna(), None).to_dict("records")
     return items_from_records(records, "items, row {}".format)
 
-
+# %% ../nbs/02_frames.ipynb #4f1179c7
 def check_columns(
     frame: pd.DataFrame,
     name: str,  # What to call it in an error

@@ -20,9 +20,8 @@ from .sids import SemanticIDs
 from .style import COLOURS, Page
 
 # %% auto #0
-__all__ = ['KEPT', 'code_usage', 'tree_shape', 'category_purity', 'neighbour_overlap', 'co_occurring_items',
-           'co_occurrence_overlap', 'category_labels', 'health_card', 'health_text', 'plot_usage', 'plot_kept',
-           'health_figure']
+__all__ = ['CHANCE_ROWS', 'code_usage', 'tree_shape', 'category_purity', 'category_labels', 'neighbour_overlap',
+           'co_occurring_items', 'co_occurrence_overlap', 'health_card', 'health_text', 'health_figure']
 
 # %% ../nbs/21_health.ipynb #d2265aaf
 def code_usage(
@@ -59,33 +58,43 @@ def tree_shape(
 # %% ../nbs/21_health.ipynb #7127dbe3
 def category_purity(
     sids: SemanticIDs,
-    labels: Sequence[str],  # (N,) a label for each item
+    labels: Sequence[str],  # (N,) a label per item
     seed: int = 0,  # Of the shuffle
-) -> dict[str, list[float]]:  # Measure: a value for each level
+) -> dict[str, list[float]]:  # Measure: a value per level
     "Share of items with the most common label of their prefix, and the same with shuffled labels"
     names = {name: i for i, name in enumerate(sorted(set(labels)))}
     label = torch.tensor([names[o] for o in labels])
     mixed = label[torch.randperm(len(label), generator=torch.Generator().manual_seed(seed))]
+    return {"category purity, %": _purity(sids, label), "… shuffled, %": _purity(sids, mixed)}
 
-    def purity(level: int, label: Tensor) -> float:
-        pair, count = torch.unique(sids.prefixes[:, level].cpu() * len(names) + label, return_counts=True)
-        most = count.new_zeros(sids.n_prefixes(level)).scatter_reduce_(0, pair // len(names), count, "amax")
-        return 100 * int(most.sum()) / sids.n_items
+# %% ../nbs/21_health.ipynb #ce1fcb02
+def _purity(sids: SemanticIDs, label: Tensor) -> list[float]:
+    out, n_labels = [], int(label.max()) + 1
+    for level in range(sids.levels):
+        pair, count = torch.unique(sids.prefixes[:, level].cpu() * n_labels + label, return_counts=True)
+        most = count.new_zeros(sids.n_prefixes(level)).scatter_reduce_(0, pair // n_labels, count, "amax")
+        out.append(100 * int(most.sum()) / sids.n_items)
+    return out
 
-    levels = range(sids.levels)
-    return {
-        "category purity, %": [purity(i, label) for i in levels],
-        "… shuffled, %": [purity(i, mixed) for i in levels],
-    }
+# %% ../nbs/21_health.ipynb #ef576cba
+def category_labels(
+    items: pd.DataFrame,  # Frame of items with a column `categories`: lists of paths
+) -> list[str]:  # (N,) a label for each item
+    "The first path's name at the first depth where no name, nor none, covers nine items in ten; else the evenest"
+    paths = [p[0] if len(p) else [] for p in items["categories"]]
+    depths = range(max(map(len, paths), default=0) or 1)
+    found = [[p[depth] if depth < len(p) else "" for p in paths] for depth in depths]
+    most = [Counter(labels).most_common(1)[0][1] for labels in found]
+    return next((o for o, n in zip(found, most, strict=True) if n <= 0.9 * len(o)), found[most.index(min(most))])
 
 # %% ../nbs/21_health.ipynb #49405f3e
 def neighbour_overlap(
     sids: SemanticIDs,
     embeddings: Tensor,  # (N, d) text embeddings
-    k: int = 10,  # Neighbours of an item, by cosine
+    k: int = 10,  # Neighbours per item, by cosine
     sample: int = 2000,  # Items to look at, at most
     seed: int = 0,  # Of the sample
-) -> dict[str, list[float]]:  # Measure: a value for each level
+) -> dict[str, list[float]]:  # Measure: a value per level
     "Share of an item's nearest neighbours in text space that have its prefix, and of all other items"
     x, prefixes = F.normalize(embeddings.float().cpu(), dim=1), sids.prefixes.cpu()
     rows = torch.randperm(len(x), generator=torch.Generator().manual_seed(seed))[:sample]
@@ -102,10 +111,10 @@ def neighbour_overlap(
 def co_occurring_items(
     dataset: Dataset,
     window: int = 5,  # Largest distance of two items in a history
-    k: int = 10,  # Partners of an item, at most
-) -> Tensor:  # (P, 2) an item and one of its partners, sorted by item
+    k: int = 10,  # Co-occurring items per item, at most
+) -> Tensor:  # (P, 2) an item and one that occurs near it, sorted by item
     "The `k` items that occur most often near each item in the training part; equal counts in item order"
-    items, n = dataset.train().full(), dataset.n_items
+    items, n = dataset.train().full(), dataset.n_items  # (U, T), padded with -1
     keys = [items.new_empty(0)]
     for gap in range(1, min(window, items.shape[1] - 1) + 1):
         both = items[:, gap:] >= 0
@@ -113,7 +122,7 @@ def co_occurring_items(
         keys += [(first * n + second)[first != second], (second * n + first)[first != second]]
     key, count = torch.unique(torch.cat(keys), return_counts=True)
     key = key[count.argsort(descending=True, stable=True)]
-    key = key[(key // n).argsort(stable=True)]
+    key = key[(key // n).argsort(stable=True)]  # by item, and within it by count
     rank = torch.arange(len(key)) - torch.searchsorted(key // n, key // n)
     return torch.stack([key // n, key % n], 1)[rank < k]
 
@@ -121,37 +130,22 @@ def co_occurring_items(
 def co_occurrence_overlap(
     sids: SemanticIDs,
     dataset: Dataset,
-    k: int = 10,  # Partners of an item, at most
-) -> dict[str, list[float]]:  # Measure: a value for each level; empty if no item has a partner
-    "Share of an item's partners that have its prefix, and the same for partners dealt out at random"
+    k: int = 10,  # Co-occurring items per item, at most
+) -> dict[str, list[float]]:  # Measure: a value per level; empty if no two items co-occur
+    "Share of an item's co-occurring items that have its prefix, and the same if they are dealt out at random"
     rows = co_occurring_items(dataset, k=k)
     if not len(rows):
         return {}
-    prefixes = sids.prefixes.cpu()[rows]
+    prefixes = sids.prefixes.cpu()[rows]  # (P, 2, L)
     same = (prefixes[:, 0] == prefixes[:, 1]).double().mean(0)
-
-    def chance(level: int) -> float:
-        of_item, of_partner = (torch.bincount(o, minlength=sids.n_prefixes(level)) for o in prefixes[..., level].T)
-        return 100 * int(of_item @ of_partner) / len(rows) ** 2
-
-    return {
-        f"{k} most co-occurring with the prefix, %": (100 * same).tolist(),
-        "… dealt out at random, %": [chance(level) for level in range(sids.levels)],
-    }
-
-# %% ../nbs/21_health.ipynb #ef576cba
-def category_labels(
-    items: pd.DataFrame,  # Frame of items with a column `categories`: lists of paths
-) -> list[str]:  # (N,) a label for each item
-    "The first path's name at the first depth where no name, nor none, covers nine items in ten; else the evenest"
-    paths = [p[0] if len(p) else [] for p in items["categories"]]
-    depths = range(max(map(len, paths), default=0) or 1)
-    found = [[p[depth] if depth < len(p) else "" for p in paths] for depth in depths]
-    most = [Counter(labels).most_common(1)[0][1] for labels in found]
-    return next((o for o, n in zip(found, most, strict=True) if n <= 0.9 * len(o)), found[most.index(min(most))])
+    chance = []
+    for level in range(sids.levels):
+        of_item, of_other = (torch.bincount(o, minlength=sids.n_prefixes(level)) for o in prefixes[..., level].T)
+        chance.append(100 * int(of_item @ of_other) / len(rows) ** 2)
+    return {f"{k} most co-occurring with the prefix, %": (100 * same).tolist(), "… dealt out at random, %": chance}
 
 # %% ../nbs/21_health.ipynb #f39e4d22
-KEPT = {  # What a prefix keeps together: the same by chance
+CHANCE_ROWS = {  # What a prefix keeps together: the same by chance
     "category purity, %": "… shuffled, %",
     "10 nearest in text with the prefix, %": "… of all items, %",
     "10 most co-occurring with the prefix, %": "… dealt out at random, %",
@@ -162,7 +156,7 @@ def health_card(
     sids: SemanticIDs,
     embeddings: Tensor | None = None,  # (N, d) text embeddings: adds the neighbours
     dataset: Dataset | None = None,  # Items and histories: adds the categories, if any, and what is bought together
-) -> pd.DataFrame:  # A row for each measure, a column for each level, from 1; the last is the collision digit
+) -> pd.DataFrame:  # A row per measure, a column per level, from 1; the last is the collision code
     "The health card"
     parts = code_usage(sids) | tree_shape(sids)
     if dataset is not None and len(set(labels := category_labels(dataset.items))) > 1:
@@ -173,20 +167,20 @@ def health_card(
         parts |= co_occurrence_overlap(sids, dataset)
     return pd.DataFrame(parts, index=range(1, sids.levels + 1)).T
 
-
+# %% ../nbs/21_health.ipynb #68da49c1
 def health_text(
-    card: pd.DataFrame,  # What `health` gave
+    card: pd.DataFrame,  # What `health_card` gave
 ) -> str:  # A table of a few lines
     "The health card for a terminal"
     card = card.rename(columns=lambda level: f"level {level}")
     return card.to_string(float_format=lambda v: f"{v:,.0f}" if v >= 1000 else f"{v:.4g}")
 
 # %% ../nbs/21_health.ipynb #8dae3832
-def plot_usage(
+def _plot_usage(
     ax: Axes,
     sids: SemanticIDs,
 ) -> None:
-    "Share of each code, a line for each semantic level"
+    "Share of each code, a line per semantic level"
     for level, size in enumerate(sids.sizes[:-1]):
         count = torch.bincount(sids.codes[:, level].cpu(), minlength=size).sort(descending=True).values
         colour = COLOURS[level % len(COLOURS)]
@@ -195,14 +189,16 @@ def plot_usage(
     ax.set(title="Use of the codes", xlabel="rank of the code", ylabel="items with the code (%)", ylim=(0, None))
     ax.legend()
 
-
-def plot_kept(
+# %% ../nbs/21_health.ipynb #0f5c09bf
+def _plot_kept(
     ax: Axes,
-    card: pd.DataFrame,  # What `health` gave
+    card: pd.DataFrame,  # What `health_card` gave
 ) -> None:
     "What the semantic prefixes keep together, beside chance"
     card = card.iloc[:, :-1]
-    for (name, chance), colour in zip(((n, c) for n, c in KEPT.items() if n in card.index), COLOURS, strict=False):
+    for (name, chance), colour in zip(
+        ((n, c) for n, c in CHANCE_ROWS.items() if n in card.index), COLOURS, strict=False
+    ):
         ax.plot(card.columns, card.loc[name], "o-", color=colour, label=name.removesuffix(", %"))
         ax.plot(card.columns, card.loc[chance], "x--", color=colour, label=chance.removesuffix(", %"))
     ax.set(title="What the prefixes keep", xlabel="level", ylabel="share (%)", ylim=(0, 105), xticks=card.columns)
@@ -212,18 +208,18 @@ def plot_kept(
 # %% ../nbs/21_health.ipynb #44105150
 def health_figure(
     sids: SemanticIDs,
-    card: pd.DataFrame | None = None,  # What `health` gave; computed from `sids` alone if not given
+    card: pd.DataFrame | None = None,  # What `health_card` gave; default: from `sids` alone
 ) -> Page:
     "Three panels: use of the codes, items not alone, what the prefixes keep"
     card = health_card(sids) if card is None else card
     fig = Page(5.7)
     axes = fig.subplot_mosaic([["usage", "alone"], ["kept", "kept"]])
-    plot_usage(axes["usage"], sids)
+    _plot_usage(axes["usage"], sids)
     alone = card.loc["items not alone, %"]
     axes["alone"].bar(card.columns, alone, color=COLOURS[0])
     for level, value in alone.items():
         axes["alone"].text(level, value, f"{value:.1f}", ha="center", va="bottom")
     axes["alone"].set(title="Items that share their prefix", xlabel="level", ylabel="items (%)", ylim=(0, 110))
     axes["alone"].set_xticks(card.columns)
-    plot_kept(axes["kept"], card)
+    _plot_kept(axes["kept"], card)
     return fig

@@ -88,6 +88,8 @@ ITEM_PART = {"item_term": True, "normaliser": "catalogue"}  # What the part `ite
         "text": ITEM_PART | TEXT_PARTS,
         "all": ITEM_PART | TEXT_PARTS | {"prior": True},
     },
+    uses_sids=True,
+    uses_backbone=True,
 )
 class IntRR(ItemTokens):
     "Integrated recommendation with a Recursive-Assignment Network (arXiv 2602.20704)"

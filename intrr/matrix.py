@@ -14,12 +14,12 @@ from tqdm.auto import tqdm
 
 from .core import InputError
 from .experiments import Experiment, Setup, kept_record, run_experiment, size_recipe
-from .records import claim
-from .transitions import BASELINES
+from .records import file_lock
+from .recommenders import model_names
 
 # %% auto #0
-__all__ = ['ABLATIONS', 'MATRICES', 'table1', 'ablations', 'vary', 'score_parts', 'matrix', 'time_left', 'span', 'run_matrix',
-           'run_if_free']
+__all__ = ['ABLATIONS', 'MATRICES', 'table1', 'ablations', 'with_changes', 'score_parts', 'make_matrix', 'time_left',
+           'duration_text', 'run_matrix', 'run_if_free']
 
 # %% ../nbs/64_matrix.ipynb #fe0a54d4
 def table1(
@@ -37,7 +37,7 @@ def table1(
         for seed in seeds
         for m, q, b in cells
     ]
-    return [*(Experiment(Setup(data), m) for m in BASELINES), *trained]
+    return [*(Experiment(Setup(data), m) for m in model_names(trained=False)), *trained]
 
 # %% ../nbs/64_matrix.ipynb #59127a87
 ABLATIONS: dict[str, dict[str, dict[str, Any]]] = {  # Question: variant: fields of the recipe or the setup
@@ -63,12 +63,14 @@ def ablations(
 ) -> list[Experiment]:
     "IntRR on RK-Means and a Transformer, and the same with one thing changed"
     base = [Experiment(Setup(data), "intrr", size_recipe("intrr", size=size), seed, size) for seed in seeds]
-    changed = [vary(e, name, changes) for e in base for group in ABLATIONS.values() for name, changes in group.items()]
+    changed = [
+        with_changes(e, name, changes) for e in base for group in ABLATIONS.values() for name, changes in group.items()
+    ]
     same = {e.fingerprint for e in base}
     return base + [e for e in changed if e.fingerprint not in same]
 
 
-def vary(
+def with_changes(
     e: Experiment,
     variant: str,  # What to call it
     changes: Mapping[str, Any],  # Fields of the recipe or the setup
@@ -92,7 +94,7 @@ def score_parts(
         for seed in seeds
         for m, parts in steps
     ]
-    return [*(Experiment(Setup(data), m) for m in BASELINES), *trained]
+    return [*(Experiment(Setup(data), m) for m in model_names(trained=False)), *trained]
 
 
 MATRICES: dict[str, Callable[[str, str, Sequence[int]], list[Experiment]]] = {
@@ -102,7 +104,7 @@ MATRICES: dict[str, Callable[[str, str, Sequence[int]], list[Experiment]]] = {
 }
 
 
-def matrix(
+def make_matrix(
     name: str,  # A name in `MATRICES`
     data: str = "synthetic",  # Dataset folder, or `synthetic`
     size: str = "laptop",  # A name in `SIZES`
@@ -140,7 +142,7 @@ def time_left(
     return None if None in found else sum(sum(s) / len(s) for s in found if s)
 
 
-def span(
+def duration_text(
     seconds: float,
 ) -> str:  # Such as `40 s`, `12 min`, `3.2 h`
     "A length of time, roughly"
@@ -191,7 +193,7 @@ def run_if_free(
     rerun: bool = False,  # Replace a record of other values
 ) -> list[dict[str, Any]]:  # The record that this call has made, if it has
     "Run an experiment that has no record and that no other process has in hand"
-    with claim(Path(work) / e.dataset / f"{e.name}.lock") as mine:
+    with file_lock(Path(work) / e.dataset / f"{e.name}.lock") as mine:
         if mine and not kept_record(e, results, rerun):
             return [run_experiment(e, work, results, device, progress, rerun)]
     return []
@@ -205,4 +207,4 @@ def _tell(bar: tqdm, experiments: Sequence[Experiment], results: str | Path, rer
     seconds = time_left([e for e in experiments if e.name not in done], done.values())
     bar.n = len(done)
     bar.set_description(name, refresh=False)
-    bar.set_postfix_str(f"about {span(seconds)} left" if seconds else "")
+    bar.set_postfix_str(f"about {duration_text(seconds)} left" if seconds else "")

@@ -16,12 +16,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .batches import training_precision
 from .benches import Bench, Source, bench_model
 from .core import InputError, environment, keep_freed_memory, seed_everything, to_jsonable
 from .flattened import TIGER, FlatSID
 from .graphs import Replay
-from .recommenders import SequenceModel
 from .pooling import Pooled
+from .recommenders import SequenceModel
 from .sids import SemanticIDs
 from intrr.timing import (
     copy_ceiling,
@@ -36,7 +37,6 @@ from intrr.timing import (
     seconds_of,
     time_calls,
 )
-from .batches import training_precision
 from .training import Stepper, epoch_batches, make_stepper
 
 # %% auto #0

@@ -25,7 +25,7 @@ from .pooling import Pooled
 from .quantizers import load_quantizer
 from .readers import item_table, write_folder
 from .recipes import Recipe
-from .recommenders import Recommender, SASRec, SequenceModel
+from .recommenders import Recommender, SequenceModel, build_model
 from .sids import SemanticIDs, sid_keys
 from .text import check_embeddings, encode_texts, tfidf
 from .transitions import TextTransitions
@@ -126,8 +126,7 @@ def extend_model(
     old = net.ran.sids if isinstance(net, IntRR) else net.sids if isinstance(net, CodeTokens) else sids
     check_extensible(recipe := net.recipe, (k := old.sizes[-1]) < sids.sizes[-1])
     recipe = replace(recipe, digit_size=recipe.digit_size and max(k, sids.sizes[-1]))
-    kind: Any = type(net)
-    wide = kind(sids.n_items if isinstance(net, SASRec) else sids, recipe, features)
+    wide = build_model(net.info.name, sids, recipe, features)
     weights = wide.state_dict()
     for name, had in net.state_dict().items():
         empty = torch.zeros_like(had[:1]) if name in UIDS else had[-k:].mean(0, keepdim=True)

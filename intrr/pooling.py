@@ -56,10 +56,19 @@ class Pooled(Tunable):
         histories: Tensor,  # (B, T) item rows, oldest first, right-padded with -1
         times: Tensor | None = None,  # Unix seconds of the items, `(B, T)`, for a network that uses them
     ) -> Tensor:  # (B, N)
-        "The three parts of the score, added"
-        total = self.network.scores(histories, times).log_softmax(1)
-        total = total.add_(self.prior.scores(histories).to(total.device), alpha=self.weight)
-        return total.sub_(self.log_counts, alpha=self.popularity)
+        "The parts of the score, added"
+        parts = self.parts(histories, times)
+        return parts["network"].add_(parts["counted"]).add_(parts["popularity"])
+
+    def parts(
+        self,
+        histories: Tensor,  # As for `scores`, like the next one
+        times: Tensor | None = None,
+    ) -> dict[str, Tensor]:  # `network` and `counted`, `(B, N)`, and `popularity`, `(1, N)`
+        "What the score is the sum of"
+        network = self.network.scores(histories, times).log_softmax(1)
+        counted = self.prior.scores(histories).to(network.device).mul_(self.weight)
+        return {"network": network, "counted": counted, "popularity": -self.popularity * self.log_counts[None]}
 
     def extend(
         self,

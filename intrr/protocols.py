@@ -17,8 +17,8 @@ from .core import InputError
 from .data import Dataset, Protocol, Split
 
 # %% auto #0
-__all__ = ['PROTOCOLS', 'FITS', 'shuffle_ties', 'LastDay', 'Temporal', 'Cold', 'check_protocol', 'with_protocol',
-           'scramble_held_out', 'leaks_held_out']
+__all__ = ['PROTOCOLS', 'FITS', 'REPEATS', 'shuffle_ties', 'LastDay', 'Temporal', 'Cold', 'check_protocol', 'with_protocol',
+           'scramble_held_out', 'leaks_held_out', 'repeat_share', 'masks_history']
 
 # %% ../nbs/15_protocols.ipynb #f72e1672
 def shuffle_ties(
@@ -32,6 +32,13 @@ def shuffle_ties(
     chance = np.random.Generator(np.random.PCG64(seed)).random(len(dataset.flat))
     order = np.lexsort((chance, dataset.times.numpy(), user))
     return replace(dataset, flat=dataset.flat[torch.from_numpy(order)])
+
+# %% ../nbs/15_protocols.ipynb #1eb09e7f
+def _times(dataset: Dataset) -> Tensor:
+    if dataset.times is None:
+        what = f"protocol '{dataset.protocol.name}' needs times"
+        raise InputError(f"dataset '{dataset.name}' has no times, and {what}; add times.txt or use leave-one-out")
+    return dataset.times
 
 # %% ../nbs/15_protocols.ipynb #30bef4ac
 @dataclass(frozen=True)
@@ -62,13 +69,6 @@ class LastDay(Protocol):
         at = torch.arange(len(user))
         target = dataset.flat[begin[user] + at - at.where(first, 0).cummax(0).values]
         return Split(dataset, part, dataset.offsets[user], begin[user], target, user, end[user])
-
-
-def _times(dataset: Dataset) -> Tensor:
-    if dataset.times is None:
-        what = f"protocol '{dataset.protocol.name}' needs times"
-        raise InputError(f"dataset '{dataset.name}' has no times, and {what}; add times.txt or use leave-one-out")
-    return dataset.times
 
 # %% ../nbs/15_protocols.ipynb #b6bdf79c
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ PROTOCOLS: dict[str, type[Protocol]] = {
 }
 FITS = ("train", "train+valid")  # What models are fitted on
 
-
+# %% ../nbs/15_protocols.ipynb #c8b154b0
 def check_protocol(
     protocol: str,
     fit: str = "train",
@@ -142,7 +142,7 @@ def check_protocol(
     if fit not in FITS:
         raise InputError(f"no fit '{fit}'; known: {', '.join(FITS)}")
 
-
+# %% ../nbs/15_protocols.ipynb #eada28e2
 def with_protocol(
     dataset: Dataset,
     protocol: str = "leave-one-out",  # A name in `PROTOCOLS`
@@ -168,7 +168,7 @@ def scramble_held_out(
     step = torch.randint(1, dataset.n_items, dataset.flat.shape, generator=torch.Generator().manual_seed(seed))
     return replace(dataset, flat=torch.where(held_out, (dataset.flat + step) % dataset.n_items, dataset.flat))
 
-
+# %% ../nbs/15_protocols.ipynb #a30788fc
 def leaks_held_out(
     make: Callable[[Dataset], Any],  # Such as a count of the training part: gives a tensor or a sparse array
     dataset: Dataset,  # Under the protocol in question
@@ -178,3 +178,24 @@ def leaks_held_out(
     if not isinstance(a, Tensor):
         a, b = (torch.from_numpy(x.toarray()) for x in (a, b))
     return not torch.equal(a, b)
+
+# %% ../nbs/15_protocols.ipynb #cf3d08d1
+REPEATS = 0.01  # Share of repeated items from which on masking loses more than it gains
+
+
+def repeat_share(
+    dataset: Dataset,
+) -> float:  # From 0 to 1
+    "Share of the items of the training part, each history's first aside, that stand in the history before them"
+    user = torch.repeat_interleave(dataset.lengths)
+    inside = torch.arange(len(dataset.flat)) < dataset.train().stop[user]
+    taken = (user * dataset.n_items + dataset.flat)[inside]
+    following = len(taken) - len(user[inside].unique())
+    return (len(taken) - len(taken.unique())) / max(1, following)
+
+# %% ../nbs/15_protocols.ipynb #51f517d2
+def masks_history(
+    dataset: Dataset,
+) -> bool:
+    "Whether recommendations and tables leave out the history by default: not where people repeat items"
+    return repeat_share(dataset) < REPEATS

@@ -62,10 +62,10 @@ def _need(folder: Path, name: str) -> Path:
 # %% ../nbs/11_readers.ipynb #fec20c77
 def _read_rows(path: Path) -> tuple[list[str], list[str], np.ndarray]:
     "Of lines `user value value …`: the users, all values, how many each user has"
-    rows = [line.split() for line in read_lines(path)]
+    rows = [line.split("\t" if ".tsv" in path.suffixes else None) for line in read_lines(path)]
     first: dict[str, int] = {}
     for n, row in enumerate(rows, 1):
-        if not row:
+        if not any(row):
             raise InputError(f"{path}, line {n}: empty line; remove it")
         if (m := first.setdefault(row[0], n)) != n:
             raise InputError(f"{path}, line {n}: user {row[0]} has line {m} already; write one line per user")
@@ -98,7 +98,7 @@ def _read_times(path: Path, users: list[str], lengths: np.ndarray) -> np.ndarray
         raise InputError(f"{path}, line {line[back[0]]}: {found}; sort each history by time")
     return times
 
-
+# %% ../nbs/11_readers.ipynb #0fa1316b
 def _check_owners(path: Path, found: Iterable[tuple[str, int]], needed: Iterable[tuple[str, int]]) -> None:
     for n, (here, there) in enumerate(zip_longest(found, needed), 1):
         if here != there:
@@ -119,13 +119,14 @@ def _read_items(path: Path) -> pd.DataFrame:
 
 # %% ../nbs/11_readers.ipynb #95a9de52
 def read_folder(
-    folder: str | Path,  # With `sequences.txt`, `items.jsonl` and perhaps `times.txt`, each plain or `.gz`
+    folder: str | Path,  # With `sequences.txt`, `items.jsonl` and perhaps `times.txt`, or `.tsv`, each plain or `.gz`
 ) -> Dataset:  # Called by the name of the folder
     "Read a dataset folder; raises `InputError` that names the file and the line"
     folder = Path(folder)
     if not folder.is_dir():
         raise InputError(f"dataset '{folder}': no such folder; give a folder that holds sequences.txt and items.jsonl")
-    path, times = _need(folder, "sequences.txt"), _find(folder, "times.txt")
+    kind = "tsv" if _find(folder, "sequences.tsv") else "txt"
+    path, times = _need(folder, f"sequences.{kind}"), _find(folder, f"times.{kind}")
     items = _read_items(_need(folder, "items.jsonl"))
     users, ids, lengths = _read_rows(path)
     rows = check_histories(_ids(users), ids, lengths, items, lambda u: f"{path}, line {u + 1}")
@@ -140,34 +141,42 @@ def write_folder(
 ) -> None:
     "Write what `read_folder` reads, gzipped; raises `InputError` if the folder holds other files of a dataset"
     folder, ids, offsets = Path(folder), dataset.items["id"].to_numpy(), dataset.offsets.numpy()
-    _check_empty(folder, dataset.times is not None)
-    odd = next((i for i in [*dataset.users, *ids] if str(i).split() != [str(i)]), None)
-    if odd is not None:
-        raise InputError(f"dataset '{dataset.name}': id '{odd}' is empty or holds a space; choose another id")
+    names = [str(i) for i in [*dataset.users, *ids]]
+    odd = [i for i in names if not i or i != i.strip() or set(i) & set("\t\r\n")]
+    if odd:
+        what = "is empty, or holds a tab, a line break or a space at an end"
+        raise InputError(f"dataset '{dataset.name}': id {odd[0]!r} {what}; choose another id")
+    kind = "tsv" if any(len(i.split()) > 1 for i in names) else "txt"
+    _check_empty(folder, kind, dataset.times is not None)
+    cut = {"tsv": "\t", "txt": " "}[kind]
     lines = {"items.jsonl.gz": _item_lines(dataset.items)}
     if dataset.times is not None:
-        lines["times.txt.gz"] = _row_lines(dataset.users, dataset.times.numpy(), offsets)
-    lines["sequences.txt.gz"] = _row_lines(dataset.users, ids[dataset.flat.numpy()], offsets)
+        lines[f"times.{kind}.gz"] = _row_lines(dataset.users, dataset.times.numpy(), offsets, cut)
+    lines[f"sequences.{kind}.gz"] = _row_lines(dataset.users, ids[dataset.flat.numpy()], offsets, cut)
     with ExitStack() as all_or_none:  # renamed when every part is written
         for name, text in lines.items():
             tmp = all_or_none.enter_context(atomic_path(folder / name))
             tmp.write_bytes(gzip.compress("".join(f"{line}\n" for line in text).encode(), mtime=0))
 
 # %% ../nbs/11_readers.ipynb #a9246d17
-def _check_empty(folder: Path, with_times: bool) -> None:
+def _check_empty(folder: Path, kind: str, with_times: bool) -> None:
     "Raise `InputError` for files of another dataset"
-    parts = ["items.jsonl", "sequences.txt", "times.txt"]
+    parts = ["items.jsonl", f"sequences.{kind}", f"times.{kind}"]
     ours = {f"{p}.gz" for p in parts[: 2 + with_times]}
-    other = {n + z for n in parts for z in ("", ".gz")} - ours
+    other = {
+        n + z
+        for n in [*parts, *(f"{p}.{k}" for p in ("sequences", "times") for k in ("txt", "tsv"))]
+        for z in ("", ".gz")
+    } - ours
     if found := sorted(n for n in other if (folder / n).exists()):
         raise InputError(f"{folder}: {found[0]} of another dataset is there; choose another folder or remove it")
 
-
-def _row_lines(users: np.ndarray, values: np.ndarray, offsets: np.ndarray) -> Iterator[str]:
+# %% ../nbs/11_readers.ipynb #61fbb21c
+def _row_lines(users: np.ndarray, values: np.ndarray, offsets: np.ndarray, cut: str) -> Iterator[str]:
     text = values.astype(str)
-    return (" ".join([str(u), *text[a:b]]) for u, a, b in zip(users, offsets[:-1], offsets[1:], strict=True))
+    return (cut.join([str(u), *text[a:b]]) for u, a, b in zip(users, offsets[:-1], offsets[1:], strict=True))
 
-
+# %% ../nbs/11_readers.ipynb #144a48a1
 def _item_lines(items: pd.DataFrame) -> Iterator[str]:
     "JSON lines; a text that follows from the other fields is left out"
     for record in to_jsonable(items.to_dict("records")):

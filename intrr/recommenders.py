@@ -8,7 +8,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -21,15 +21,16 @@ from .recipes import TEXT_PARTS, Recipe
 from .sids import SemanticIDs
 
 # %% auto #0
-__all__ = ['R', 'MODELS', 'Recommender', 'check_histories', 'check_beam', 'drop_items', 'catalogue_cross_entropy',
+__all__ = ['MODELS', 'R', 'Recommender', 'check_histories', 'check_beam', 'drop_items', 'catalogue_cross_entropy',
            'SequenceModel', 'n_targets', 'make_backbone', 'ItemTokens', 'last_items', 'spread_scores',
-           'level_cross_entropy', 'LevelLoss', 'widen_digit', 'ModelInfo', 'register', 'model_names', 'build_model',
-           'SASRec']
+           'level_cross_entropy', 'LevelLoss', 'widen_digit', 'ModelInfo', 'register', 'model_names', 'model_info',
+           'build_model', 'SASRec']
 
 # %% ../nbs/41_recommenders.ipynb #0609e4fa
 class Recommender:
     "Maps `(B, T)` histories to `(B, N)` scores; higher is better"
 
+    info: ClassVar[ModelInfo]  # Set by `register`
     n_items: int
     max_len: int = 20  # History items that are looked at, the last ones
     uses_times: bool = False  # Whether the scores depend on times, if they are given
@@ -145,6 +146,7 @@ class SequenceModel(nn.Module, Recommender):
     "A recommender that is trained on sequences of items"
 
     has_uids = False  # Whether there is an embedding an item that the scores do not need
+    can_be_fixed = True  # Whether the losses can have shapes that do not depend on the data
     fixed = False  # Whether the losses keep padding, so that no shape depends on the data
 
     def __init__(
@@ -248,7 +250,7 @@ def make_backbone(
     "The backbone that a recipe names"
     r = recipe
     shape = r.dim, r.layers, r.heads, r.head_dim, r.ff, r.dropout, r.ff_layers
-    return BACKBONES[r.backbone](*shape, released=r.as_released)
+    return BACKBONES[r.backbone].make(*shape, released=r.as_released)
 
 # %% ../nbs/41_recommenders.ipynb #fd0db295
 class ItemTokens(SequenceModel):
@@ -448,28 +450,33 @@ def widen_digit(
     return sids if recipe.digit_size is None else replace(sids, sizes=(*sids.sizes[:-1], recipe.digit_size))
 
 # %% ../nbs/41_recommenders.ipynb #fb404cab
-R = TypeVar("R", bound=Recommender)
-
-
 @dataclass(frozen=True)
 class ModelInfo:
     "What the rest of the package knows of a model"
 
     name: str  # In records, in file names and on the command line
-    make: Callable[..., Recommender]  # The class; see `build_model` for its arguments
+    make: Callable[..., Recommender]  # The class: see `build_model`; of an untrained model called with nothing
     label: str  # In tables and figures
     colour: str = "#777777"  # In figures
     recipe: Callable[..., Recipe] | None = None  # Makes the default recipe, with changes; none: nothing is trained
     sizes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # What else a size changes in this model
     parts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # What each extra part of the score changes
-    uses_sids: bool = True  # Whether it is built from Semantic IDs; else from the number of items
-    uses_backbone: bool = True  # Whether it takes any backbone
+    uses_sids: bool = False  # Whether it is built from Semantic IDs; else from the number of items
+    uses_backbone: bool = False  # Whether it takes any backbone
     tokens: int | None = 1  # Tokens per history item; none: one per level of the ID
+
+    @property
+    def trained(self) -> bool:
+        "Whether the model is trained by gradient"
+        return self.recipe is not None
 
 
 MODELS: dict[str, ModelInfo] = {}
 
 # %% ../nbs/41_recommenders.ipynb #bdd993bf
+R = TypeVar("R", bound=Recommender)
+
+
 def register(
     name: str,  # In records, in file names and on the command line
     **facts: Any,  # The other fields of `ModelInfo`
@@ -477,17 +484,28 @@ def register(
     "A decorator that puts a class into `MODELS`"
 
     def add(kind: type[R]) -> type[R]:
-        MODELS[name] = ModelInfo(name, kind, **facts)
+        kind.info = MODELS[name] = ModelInfo(name, kind, **facts)
         return kind
 
     return add
 
 # %% ../nbs/41_recommenders.ipynb #87c29fb1
 def model_names(
-    trained: bool = True,  # Those that are trained; else those that are not
-) -> list[str]:
-    "The registered models, by name"
-    return sorted(name for name, info in MODELS.items() if trained == (info.recipe is not None))
+    trained: bool | None = None,  # Only those that are trained, or only those that are not
+) -> list[str]:  # In the order of the alphabet
+    "The registered models"
+    return sorted(name for name, info in MODELS.items() if trained in (None, info.trained))
+
+
+def model_info(
+    name: str,
+    trained: bool | None = None,  # Only among those that are trained, or only among those that are not
+) -> ModelInfo:
+    "What is registered of a model; raises `InputError` for an unknown name"
+    if name not in (known := model_names(trained)):
+        kind = {True: "trained are", False: "untrained are", None: "known:"}[trained]
+        raise InputError(f"no model '{name}'; {kind} {', '.join(known)}")
+    return MODELS[name]
 
 
 def build_model(
@@ -497,9 +515,7 @@ def build_model(
     features: Tensor | None = None,  # Text features of the items, `(N, F)`, where the recipe has text
 ) -> SequenceModel:
     "The model called `name`; raises `InputError` for an unknown name, or where text features lack"
-    if name not in model_names():
-        raise InputError(f"no model '{name}'; known: {', '.join(model_names())}")
-    info = MODELS[name]
+    info = model_info(name, trained=True)
     if recipe.item_term and "item" not in info.parts:
         raise InputError(f"recipe: item_term is not a part of {name}; leave it out")
     model = info.make(sids if info.uses_sids else sids.n_items, recipe, features)
@@ -514,7 +530,7 @@ def build_model(
     recipe=Recipe.sasrec,
     sizes={"laptop": {"learning_rate": 1e-3}, "large": {"layers": 1, "heads": 1}},
     parts={"text": TEXT_PARTS, "all": TEXT_PARTS | {"prior": True}},
-    uses_sids=False,
+    uses_backbone=True,
 )
 class SASRec(ItemTokens):
     "Self-attentive sequential recommendation (Kang and McAuley 2018) with full-softmax cross-entropy"

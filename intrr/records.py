@@ -17,16 +17,18 @@ from torch import Tensor
 
 from .core import InputError, environment, load_json, load_tensors, save_json, save_tensors, to_jsonable
 from .data import Split
-from .evaluation import gains, metrics, paired_bootstrap, traits
+from .recommenders import model_info
+from .evaluation import per_user_metric, mean_metrics, paired_bootstrap, user_traits
 
 # %% auto #0
-__all__ = ['MODELS', 'save_ranks', 'load_ranks', 'record', 'save_record', 'load_records', 'traits_path', 'protocol_words',
-           'ranks_path', 'record_ranks', 'save_traits', 'record_traits', 'record_users', 'alone', 'select', 'compare',
-           'misfits', 'leaning', 'run_faults', 'efficiency_faults', 'check_records', 'table', 'markdown', 'claim']
+__all__ = ['save_ranks', 'load_ranks', 'record', 'save_record', 'load_records', 'traits_path', 'protocol_words', 'ranks_path',
+           'record_ranks', 'save_traits', 'record_traits', 'record_users', 'network_alone', 'select_records', 'compare',
+           'misfits', 'leaning', 'run_faults', 'efficiency_faults', 'check_records', 'table', 'markdown_table',
+           'file_lock']
 
 # %% ../nbs/61_records.ipynb #529c95c0
 def save_ranks(
-    ranks: Mapping[str, Tensor],  # (U,) ranks from 0 by name: what `ranks` gave
+    ranks: Mapping[str, Tensor],  # (U,) ranks from 0 by name: what `rank_targets` gave
     path: str | Path,  # Such as `knn-0.ranks.safetensors`
 ) -> None:
     "Write ranks without loss, in 16 bits up to rank 32,767 and in 32 above"
@@ -44,13 +46,10 @@ def load_ranks(
     return {name: (t / 2).float().masked_fill(t == top, torch.inf) for name, (t, top) in stored.items()}
 
 # %% ../nbs/61_records.ipynb #46195e18
-MODELS = ("intrr", "flat", "sasrec", "tiger", "popularity", "counts", "knn", "transitions")
-
-
 def record(
     name: str,  # Of the run, unique within the dataset
     dataset: str,  # Name of the dataset
-    model: str,  # One of `MODELS`
+    model: str,  # A name in `MODELS`
     metrics: Mapping[str, Mapping[str, float]],  # What `evaluate` gave
     *,
     quantizer: str | None = None,
@@ -66,8 +65,7 @@ def record(
     device: str | torch.device = "cpu",
 ) -> dict[str, Any]:  # Plain values
     "The record of a run; raises `InputError` for an unknown model"
-    if model not in MODELS:
-        raise InputError(f"record '{name}': model '{model}' is not one of {', '.join(MODELS)}")
+    model_info(model)
     kind = {"kind": "ablation", "variant": variant} if variant else {}
     head = {
         **kind,
@@ -142,7 +140,7 @@ def record_ranks(
     path, user = ranks_path(record, folder), record_users(record, folder)
     r = load_ranks(path)[record.get("beside", "") + mask]
     said = [m["mrr"] for p, m in record["metrics"].items() if p.endswith(f"/{mask}")]
-    if not any(abs(mrr - metrics(r, user=user)["mrr"]) < 1e-6 for mrr in said):
+    if not any(abs(mrr - mean_metrics(r, user=user)["mrr"]) < 1e-6 for mrr in said):
         raise InputError(f"{path}: not the ranks that the record's metrics come from; run the experiment again")
     return r
 
@@ -153,14 +151,14 @@ def save_traits(
     folder: str | Path = "nbs/results",
 ) -> None:
     "Store what to split users by; the same for all runs of a dataset, tie order and protocol"
-    found = {name: v.short() if v.max() < 2**15 else v for name, v in traits(split).items()}
+    found = {name: v.short() if v.max() < 2**15 else v for name, v in user_traits(split).items()}
     save_tensors(found, traits_path(record, folder))
 
 
 def record_traits(
     record: Mapping[str, Any],
     folder: str | Path = "nbs/results",
-) -> dict[str, Tensor]:  # (U,) by name, see `traits`
+) -> dict[str, Tensor]:  # (U,) by name, see `user_traits`
     "The stored traits of the users that a record is of; raises `InputError` if they are missing or damaged"
     return load_tensors(traits_path(record, folder))[0]
 
@@ -174,7 +172,7 @@ def record_users(
     return None if protocol == "leave-one-out" else record_traits(record, folder)["user"].long()
 
 # %% ../nbs/61_records.ipynb #5e07a1b2
-def alone(
+def network_alone(
     record: Mapping[str, Any],  # Of a pooled network
 ) -> dict[str, Any]:  # A record whose metrics and ranks are those of the network alone
     "The network of a pooled model as a system of its own: its ranks stand beside those of the pooled one"
@@ -182,7 +180,7 @@ def alone(
     return {**record, "parts": record["parts"].replace("+prior", ""), "beside": "alone-", "metrics": metrics}
 
 # %% ../nbs/61_records.ipynb #7007ac9d
-def select(
+def select_records(
     records: Iterable[Mapping[str, Any]],
     **fields: Any,  # Such as `dataset="beauty", model="intrr"`
 ) -> list[Mapping[str, Any]]:
@@ -248,7 +246,7 @@ def run_faults(
     except InputError as e:
         return [*out, str(e)]
     told = [(ranks[p.split("/")[1]], name, m) for p, d in record["metrics"].items() for name, m in d.items()]
-    if any(abs(float(gains(r, name, user).mean()) - m) > 1e-9 for r, name, m in told):
+    if any(abs(float(per_user_metric(r, name, user).mean()) - m) > 1e-9 for r, name, m in told):
         out.append("metrics that its ranks do not give")
     return out + ["ranks of other users"] * (misfits(ranks, lengths) > 0)
 
@@ -292,7 +290,7 @@ def table(
     return frame.groupby(keys, sort=False).agg({"runs": "sum", **dict.fromkeys(columns, how)})
 
 # %% ../nbs/61_records.ipynb #6e8c53d2
-def markdown(
+def markdown_table(
     frame: pd.DataFrame,  # Its index is left out
     digits: int = 4,  # Of numbers that are not whole
 ) -> str:  # For a page or a terminal
@@ -303,7 +301,7 @@ def markdown(
 
 # %% ../nbs/61_records.ipynb #32a0146e
 @contextmanager
-def claim(
+def file_lock(
     path: Path,  # The lock file; it stays, empty
     wait: bool = False,  # Until it is free
 ) -> Generator[bool]:  # Whether it is ours

@@ -29,8 +29,8 @@ from intrr.quantizers import (
 )
 
 # %% auto #0
-__all__ = ['OPTIMIZERS', 'Codebooks', 'reset_dead_codes', 'has_converged', 'GradientTraining', 'RVQ', 'relu_mlp', 'AutoEncoder',
-           'ReferenceAutoEncoder', 'RQVAE']
+__all__ = ['OPTIMIZERS', 'Codebooks', 'reset_dead_codes', 'has_converged', 'gradient_step', 'GradientTraining', 'RVQ', 'relu_mlp',
+           'AutoEncoder', 'ReferenceAutoEncoder', 'RQVAE']
 
 # %% ../nbs/23_rqvae.ipynb #1fe22971
 class Codebooks(nn.Module):
@@ -101,31 +101,36 @@ def has_converged(
     before, last = sum(losses[-2 * window : -window]), sum(losses[-window:])
     return abs(before - last) <= tol * before
 
-# %% ../nbs/23_rqvae.ipynb #ce566fd5
+# %% ../nbs/23_rqvae.ipynb #8e25531a
 OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {"adagrad": torch.optim.Adagrad, "adam": torch.optim.Adam}
 
 
+def gradient_step(
+    model: Codebooks,
+    batch: Tensor,  # (B, d)
+    optimizer: torch.optim.Optimizer,
+) -> tuple[float, Tensor]:  # The mean loss before the step, and the codes (B, L)
+    "One step on a batch"
+    loss, codes = model.loss(batch)
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+    return loss.item(), codes
+
+# %% ../nbs/23_rqvae.ipynb #ce566fd5
 @dataclass
 class GradientTraining:
     "Settings of a training by gradient, and the training"
 
     optimizer: str = "adam"  # A name in `OPTIMIZERS`
     rate: float = 1e-3  # Learning rate
-    batch: int = 512  # Items a step
-    epochs: int = 200  # At most; usually it settles before
-    tol: float = 1e-3  # Relative change of the loss at which it has settled
+    batch: int = 512  # Items per step
+    epochs: int = 200  # At most; usually it converges before
+    tol: float = 1e-3  # Relative change of the loss at which it has converged
     window: int = 5  # Epochs over which the change is looked at
     reset: bool = True  # Set dead codewords anew after each epoch
     steps: int = 0  # Batches drawn one by one in place of epochs, without resets and to the last; 0: epochs
-    buffer: int = 3072  # Items that the codewords start from where `steps` are told
-
-    def step(self, model: Codebooks, batch: Tensor, optimizer: torch.optim.Optimizer) -> tuple[float, Tensor]:
-        "One step on a batch (B, d): its mean loss before it, and its codes (B, L)"
-        loss, codes = model.loss(batch)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        return loss.item(), codes
+    buffer: int = 3072  # Items that the codewords start from where `steps` are given
 
     def epoch(
         self, model: Codebooks, x: Tensor, optimizer: torch.optim.Optimizer, generator: torch.Generator
@@ -133,7 +138,7 @@ class GradientTraining:
         "One pass over the items (N, d) in random order: its mean loss, and the resets after it"
         total, codes, order = 0.0, [], torch.randperm(len(x), generator=generator)
         for rows in order.split(self.batch):
-            loss, code = self.step(model, x[rows], optimizer)
+            loss, code = gradient_step(model, x[rows], optimizer)
             total += len(rows) * loss
             codes.append(code)
         resets = reset_dead_codes(model, x, torch.cat(codes), generator) if self.reset else 0
@@ -142,19 +147,19 @@ class GradientTraining:
     def train(
         self, model: Codebooks, x: Tensor, epochs: int, generator: torch.Generator, progress: bool
     ) -> list[dict[str, Any]]:
-        "Train until the loss has settled, at most for `epochs`, or for `steps`; a row for each of them"
+        "Train until the loss has converged, at most for `epochs`, or for `steps`; a row for each of them"
         if self.optimizer not in OPTIMIZERS:
             raise InputError(f"no optimizer '{self.optimizer}'; known: {', '.join(OPTIMIZERS)}")
         optimizer = OPTIMIZERS[self.optimizer](model.parameters(), lr=self.rate)
         trace: list[dict[str, Any]] = []
-        for number in tqdm(range(self.steps), desc="steps", leave=False, disable=not progress or not self.steps):
-            batch = x[draw_rows(len(x), self.batch, generator)]
-            trace.append({"step": number, "loss": self.step(model, batch, optimizer)[0]})
-        if self.steps:
-            return trace
-        with tqdm(range(epochs), desc="epochs", leave=False, disable=not progress) as bar:
+        unit = "step" if self.steps else "epoch"
+        with tqdm(range(self.steps or epochs), desc=f"{unit}s", leave=False, disable=not progress) as bar:
             for number in bar:
-                trace.append({"epoch": number, **self.epoch(model, x, optimizer, generator)})
+                if self.steps:
+                    batch = x[draw_rows(len(x), self.batch, generator)]
+                    trace.append({unit: number, "loss": gradient_step(model, batch, optimizer)[0]})
+                    continue
+                trace.append({unit: number, **self.epoch(model, x, optimizer, generator)})
                 bar.set_postfix(loss=f"{trace[-1]['loss']:.4f}")
                 if has_converged([o["loss"] for o in trace], self.tol, self.window):
                     break
@@ -199,7 +204,7 @@ class AutoEncoder(Codebooks):
         self,
         widths: Sequence[int],  # Of the embedding, the layers between, the latent
         levels: int,
-        size: int,  # Codewords of a level
+        size: int,  # Codewords per level
         weight: float,  # Of the levels' terms beside the reconstruction
         commitment: float,  # Weight within them of the term that holds the encoder
     ):

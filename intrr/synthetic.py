@@ -69,6 +69,8 @@ garden  | Stationery > Cards      | Plant Labels      | Slate, Copper, Bamboo, W
 garden  | Kitchen > Storage       | Compost Bin       | Steel, Lidded, Charcoal, Countertop             | oz
 garden  | Clothing > Footwear     | Rubber Boots      | Ankle, Tall, Lined, Lightweight                 | wear
 """
+
+# %% ../nbs/12_synthetic.ipynb #26a78eca
 _SIZES = {
     "oz": ("8 oz", "12 oz", "16 oz", "20 oz"),
     "inch": ("6 inch", "8 inch", "10 inch", "12 inch"),
@@ -97,7 +99,7 @@ _COLORS = ["Black", "White", "Navy", "Sage", "Rust", "Sand", "Teal", "Plum"]
 # %% ../nbs/12_synthetic.ipynb #f97f10ce
 _KINDS = [tuple(part.strip() for part in line.split("|")) for line in _TYPES.strip().splitlines()]
 COMMUNITIES = tuple(dict.fromkeys(kind[0] for kind in _KINDS))  # In the order of the table
-_RING = len(_KINDS) // len(COMMUNITIES)  # stages a community
+_RING = len(_KINDS) // len(COMMUNITIES)  # stages per community
 _WORDS = (len(_BRANDS), 4, len(_COLORS))  # brands, adjectives, colours of a type
 MAX_ITEMS = 2 * len(_KINDS) * int(np.prod(_WORDS))  # Pairs of titles that can be told apart
 
@@ -106,44 +108,48 @@ def _shuffled(rng: np.random.Generator, *shape: int) -> np.ndarray:
     "Random permutations along the last axis"
     return np.argsort(rng.random(shape), axis=-1, kind="stable")
 
+# %% ../nbs/12_synthetic.ipynb #dc70269f
+def _item(kind: int, words: int, size: int, place: int) -> dict[str, object]:
+    "A record: its type's row in the table, which brand, adjective and colour, which size, and where it lives"
+    home, path, name, adjectives, sizes = _KINDS[kind]
+    brand, adjective, color = np.unravel_index(words, _WORDS)
+    kind_of = f"{adjectives.split(', ')[adjective]} {name}"
+    return {
+        "title": f"{_BRANDS[brand]} {kind_of}, {_SIZES[sizes][size]}, {_COLORS[color]}",
+        "brand": _BRANDS[brand],
+        "categories": [[*path.split(" > "), name]],
+        "category": path.split(" > ")[0],
+        "community": COMMUNITIES[place // _RING],
+        "stage": int(place % _RING),
+        "home": home,
+    }
 
+# %% ../nbs/12_synthetic.ipynb #57ab300f
 def make_items(
     n_items: int,  # An even number makes whole pairs
     rng: np.random.Generator,
-) -> (
-    pd.DataFrame
-):  # Columns id, title, brand, categories, category, community, stage, home, twin (id of the pair's other item)
+) -> pd.DataFrame:  # id, title, brand, categories, category, community, stage, home, twin (id of the pair's other item)
     "The item table; items of a pair stand in different places of it"
     pairs = np.arange(-(-n_items // 2))
     kind, turn = pairs % len(_KINDS), pairs // len(_KINDS)
     words = _shuffled(rng, len(_KINDS), int(np.prod(_WORDS)))[kind, turn]
     size = _shuffled(rng, len(pairs), 4)
-    strays, away = rng.random(len(pairs)) < 0.4, rng.random((2, len(pairs)))
-    place = np.stack([kind, kind])  # community * stages + stage
-    far = (kind // _RING + 1 + (away[0] * (len(COMMUNITIES) - 1)).astype(int)) % len(COMMUNITIES)
-    place[1, strays] = (far * _RING + (away[1] * _RING).astype(int))[strays]
-    records = [_item(kind[p], words[p], size[p, second], place[second, p]) for p in pairs for second in (0, 1)][
-        :n_items
-    ]
+    place = _places(kind, rng)
+    records = [_item(kind[p], words[p], size[p, second], place[second, p]) for p in pairs for second in (0, 1)]
     order = _shuffled(rng, n_items)
     where = np.argsort(order)  # where each item ends up
     twin = where[np.minimum(np.arange(n_items) ^ 1, n_items - 1)] + 1
-    return (
-        pd.DataFrame(records).assign(twin=twin).iloc[order].reset_index(drop=True).assign(id=np.arange(1, n_items + 1))
-    )
+    table = pd.DataFrame(records[:n_items]).assign(twin=twin).iloc[order]
+    return table.reset_index(drop=True).assign(id=np.arange(1, n_items + 1))
 
-
-def _item(kind: int, words: int, size: int, place: int) -> dict[str, object]:
-    home, path, name, adjectives, sizes = _KINDS[kind]
-    brand, adjective, color = np.unravel_index(words, _WORDS)
-    title = f"{_BRANDS[brand]} {adjectives.split(', ')[adjective]} {name}, {_SIZES[sizes][size]}, {_COLORS[color]}"
-    record = {
-        "title": title,
-        "brand": _BRANDS[brand],
-        "categories": [[*path.split(" > "), name]],
-        "category": path.split(" > ")[0],
-    }
-    return record | {"community": COMMUNITIES[place // _RING], "stage": int(place % _RING), "home": home}
+# %% ../nbs/12_synthetic.ipynb #c661cbd9
+def _places(kind: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    "(2, pairs): community * stages + stage of both items; two in five of the second have strayed"
+    strays, away = rng.random(len(kind)) < 0.4, rng.random((2, len(kind)))
+    place = np.stack([kind, kind])
+    far = (kind // _RING + 1 + (away[0] * (len(COMMUNITIES) - 1)).astype(int)) % len(COMMUNITIES)
+    place[1, strays] = (far * _RING + (away[1] * _RING).astype(int))[strays]
+    return place
 
 # %% ../nbs/12_synthetic.ipynb #acc3568b
 @dataclass(frozen=True, eq=False)

@@ -7,34 +7,39 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 import torch
+from matplotlib.axes import Axes
 
+from .backbones import BACKBONES
 from .core import InputError
-from .evaluation import by, gains, standard_error
+from .evaluation import metric_by_bucket, per_user_metric, standard_error
+from .experiments import Setup
+from .matrix import ABLATIONS
 from intrr.records import (
-    alone,
     compare,
     load_records,
+    network_alone,
     protocol_words,
     record_ranks,
     record_traits,
     record_users,
-    select,
+    select_records,
     table,
 )
-from .experiments import Setup
-from .matrix import ABLATIONS
-from .transitions import BASELINES
+from .quantizers import QUANTIZERS
+from .recommenders import MODELS
+from .style import COLOURS, Page, bare_axes
 
 # %% auto #0
-__all__ = ['LABELS', 'published', 'matrix_records', 'twins', 'pairs', 'paper_table', 'by_system', 'systems', 'in_same_orders',
-           'against', 'buckets', 'ablation_table']
+__all__ = ['published_table', 'matrix_records', 'matched_runs', 'paired_leads', 'paper_table', 'label_of', 'by_system',
+           'system_table', 'in_same_orders', 'system_differences', 'bucket_table', 'ablation_table', 'systems_figure',
+           'forest_figure', 'buckets_figure']
 
 # %% ../nbs/65_tables.ipynb #67d52e90
-def published(
+def published_table(
     folder: str | Path = "nbs/results",
 ) -> pd.DataFrame:  # A row for each dataset and system, with the four metrics of the paper
     "Numbers that others have published"
@@ -54,16 +59,20 @@ def matrix_records(
     fit: str = "train",  # A name in `FITS`
 ) -> list[Mapping[str, Any]]:
     "The records of one dataset and size, and those of what needs no training"
-    found = [r for r in select(load_records(folder), dataset=dataset) if r["model"] in BASELINES or r["size"] == size]
+    found = [
+        r
+        for r in select_records(load_records(folder), dataset=dataset)
+        if not MODELS[r["model"]].trained or r["size"] == size
+    ]
     setups = [Setup(**r["config"]["setup"]) for r in found]
     same = [(s.ties is not None) == ties and (s.protocol, s.fit) == (protocol, fit) for s in setups]
     found = [r for r, s in zip(found, same, strict=True) if s]
     if not parts:
         return [r for r in found if not r.get("parts")]
-    return [*found, *(alone(r) for r in found if "+prior" in (r.get("parts") or ""))]
+    return [*found, *(network_alone(r) for r in found if "+prior" in (r.get("parts") or ""))]
 
 # %% ../nbs/65_tables.ipynb #5be1a0ff
-def twins(
+def matched_runs(
     a: Iterable[Mapping[str, Any]],  # Runs of one system
     b: Iterable[Mapping[str, Any]],  # Runs of another
 ) -> tuple[list[Mapping[str, Any]], list[Mapping[str, Any]]]:
@@ -73,21 +82,23 @@ def twins(
     return [keyed[0][key] for key in shared], [keyed[1][key] for key in shared]
 
 
-def pairs(
+def paired_leads(
     records: Sequence[Mapping[str, Any]],  # Of one dataset, size and tie order
     folder: str | Path = "nbs/results",  # Where their ranks stand
     metric: str = "recall@10",
     mask: str = "unmasked",  # or `masked`
-) -> pd.DataFrame:  # By quantizer, backbone: `difference`, `low`, `high`, `real`
+) -> pd.DataFrame:  # By quantizer, backbone: `difference`, `low`, `high`, `significant`
     "IntRR minus the flattened baseline, means over the runs that both have, with paired 95 % intervals"
     rows, records = {}, [r for r in records if not r.get("parts")]
-    for q, b in dict.fromkeys((r["quantizer"], r["backbone"]) for r in select(records, model="intrr")):
-        ours, flat = twins(*(select(records, model=m, quantizer=q, backbone=b) for m in ("intrr", "flat")))
+    for q, b in dict.fromkeys((r["quantizer"], r["backbone"]) for r in select_records(records, model="intrr")):
+        ours, flat = matched_runs(
+            *(select_records(records, model=m, quantizer=q, backbone=b) for m in ("intrr", "flat"))
+        )
         if ours:
             difference, low, high = compare(ours, flat, folder, metric, mask)
             rows[q, b] = difference, low, high, not low <= 0 <= high
     index = pd.MultiIndex.from_tuples(list(rows), names=["quantizer", "backbone"])
-    return pd.DataFrame(list(rows.values()), index=index, columns=["difference", "low", "high", "real"])
+    return pd.DataFrame(list(rows.values()), index=index, columns=["difference", "low", "high", "significant"])
 
 # %% ../nbs/65_tables.ipynb #a3285674
 def paper_table(
@@ -97,11 +108,11 @@ def paper_table(
     order: str = "file",  # Tie order: `file` or `shuffled`
     mask: str = "unmasked",  # or `masked`; the paper does not mask
     metric: str = "recall@10",  # Of the differences
-) -> pd.DataFrame:  # By quantizer, backbone, model: runs, ours, `spread` of the metric over them, published, `pairs`
+) -> pd.DataFrame:  # By quantizer, backbone, model: runs, ours and their `spread`, published, `paired_leads`
     "The paper's table with ours beside; what has not been run is NaN"
     protocol, keys = f"{order}/{mask}", ["quantizer", "backbone", "model"]
     records = [r for r in matrix_records(dataset, size, folder, order == "shuffled") if not r.get("parts")]
-    theirs = published(folder).query("dataset == @dataset and source == 'intrr'").set_index(keys)
+    theirs = published_table(folder).query("dataset == @dataset and source == 'intrr'").set_index(keys)
     columns = ["recall@5", "recall@10", "ndcg@5", "ndcg@10"]
     ours = table(records, protocol).assign(spread=table(records, protocol, how="std")[metric])
     ours = ours.reset_index().set_index(keys)[["runs", *columns, "spread"]]
@@ -109,25 +120,15 @@ def paper_table(
     more = ours.index.difference(theirs.index, sort=False)  # of a dataset that nobody has published
     index = theirs.index.append(more)
     both = ours.reindex(index).join(theirs[columns].add_suffix(" published").reindex(index))
-    return both.join(pairs(records, folder, metric, mask).assign(model="intrr").set_index("model", append=True))
+    return both.join(paired_leads(records, folder, metric, mask).assign(model="intrr").set_index("model", append=True))
 
 # %% ../nbs/65_tables.ipynb #1f38a28a
-LABELS = {
-    "intrr": "IntRR",
-    "flat": "flattened",
-    "sasrec": "SASRec",
-    "tiger": "TIGER",
-    "popularity": "popularity",
-    "counts": "last-item counts",
-    "knn": "transition kNN",
-    "transitions": "text-smoothed transitions",
-    "rkmeans": "RK-Means",
-    "rvq": "RVQ",
-    "rqvae": "RQ-VAE",
-    "transformer": "Transformer",
-    "hstu": "HSTU",
-    "hstu-original": "HSTU, original",
-}
+def label_of(
+    name: str,  # Of a model, a quantizer or a backbone
+) -> str:
+    "What tables and figures call it: the label that it was registered with, or else the name itself"
+    known = {name: info.label for kind in (MODELS, QUANTIZERS, BACKBONES) for name, info in kind.items()}
+    return known.get(name, name)
 
 # %% ../nbs/65_tables.ipynb #2b63c7b7
 def by_system(
@@ -136,13 +137,14 @@ def by_system(
     "Records by the name of their system; SASRec and TIGER leave no choice, so theirs is their model's"
     found: dict[str, list[Mapping[str, Any]]] = {}
     for r in records:
-        keys = ("model", "quantizer", "backbone") if r["model"] in ("intrr", "flat") else ("model",)
-        name = ", ".join(LABELS[r[key]] for key in keys) + (r.get("parts") or "").replace("+", " + ")
+        info = MODELS[r["model"]]
+        keys = ("model", "quantizer", "backbone") if info.uses_sids and info.uses_backbone else ("model",)
+        name = ", ".join(label_of(r[key]) for key in keys) + (r.get("parts") or "").replace("+", " + ")
         found.setdefault(name, []).append(r)
     return found
 
 # %% ../nbs/65_tables.ipynb #a56ef64a
-def systems(
+def system_table(
     records: Iterable[Mapping[str, Any]],  # Of one dataset, size and tie order
     folder: str | Path = "nbs/results",  # Where their ranks stand
     metric: str = "recall@10",
@@ -153,7 +155,7 @@ def systems(
     for name, runs in by_system(records).items():
         found = torch.stack([record_ranks(r, folder, mask) for r in runs])
         user = record_users(runs[0], folder)
-        value = float(gains(found, metric, user).mean())
+        value = float(per_user_metric(found, metric, user).mean())
         rows[name] = runs[0]["model"], len(runs), value, 1.96 * standard_error(found, metric, user)
     return pd.DataFrame.from_dict(rows, "index", columns=["model", "runs", "value", "error"]).sort_values(
         "value", ascending=False
@@ -170,13 +172,13 @@ def in_same_orders(
     return x, y
 
 
-def against(
+def system_differences(
     records: Iterable[Mapping[str, Any]],  # Of one dataset, size and tie order
-    reference: str,  # A system, by the name that `systems` gives it
+    reference: str,  # A system, by the name that `system_table` gives it
     folder: str | Path = "nbs/results",
     metric: str = "recall@10",
     mask: str = "masked",  # or `unmasked`
-) -> pd.DataFrame:  # By system: `model`, `difference`, `low`, `high`, `real`
+) -> pd.DataFrame:  # By system: `model`, `difference`, `low`, `high`, `significant`
     "Each system minus the reference in the tie orders of both, with paired 95 % intervals; `InputError` without it"
     found, rows = by_system(records), {}
     if reference not in found:
@@ -186,11 +188,11 @@ def against(
         if name != reference and ours:
             difference, low, high = compare(ours, theirs, folder, metric, mask)
             rows[name] = runs[0]["model"], difference, low, high, not low <= 0 <= high
-    columns = ["model", "difference", "low", "high", "real"]
+    columns = ["model", "difference", "low", "high", "significant"]
     return pd.DataFrame.from_dict(rows, "index", columns=columns).sort_values("difference", ascending=False)
 
 # %% ../nbs/65_tables.ipynb #79bc105e
-def buckets(
+def bucket_table(
     records: Iterable[Mapping[str, Any]],  # Of one dataset, size and tie order
     trait: str,  # `popularity`, `length` or `same_time`, see `intrr.evaluation.traits`
     edges: Sequence[float],  # Ascending; a bucket holds edge <= value < next edge, the last one all above
@@ -204,7 +206,9 @@ def buckets(
         raise InputError(f"no records to split by {trait}; run the matrix first")
     for system, runs in by_system(records).items():
         found = torch.stack([record_ranks(r, folder, mask) for r in runs])
-        split = by(found, record_traits(runs[0], folder)[trait], edges, metric, record_users(runs[0], folder))
+        split = metric_by_bucket(
+            found, record_traits(runs[0], folder)[trait], edges, metric, record_users(runs[0], folder)
+        )
         frames[system] = split.assign(model=runs[0]["model"])
     return pd.concat(frames, names=["system", trait])
 
@@ -215,23 +219,105 @@ def ablation_table(
     folder: str | Path = "nbs/results",
     metric: str = "recall@10",
     mask: str = "masked",  # or `unmasked`
-) -> pd.DataFrame:  # By question, variant: `runs`, `value`, `difference`, `low`, `high`, `real`
+) -> pd.DataFrame:  # By question, variant: `runs`, `value`, `difference`, `low`, `high`, `significant`
     "Each change of the recipe against no change, with paired 95 % intervals; what has not been run is left out"
     own = {"dataset": dataset, "size": size, "model": "intrr", "quantizer": "rkmeans"}
-    base = select(load_records(folder), **own, backbone="transformer")
+    base = select_records(load_records(folder), **own, backbone="transformer")
     base, changed = (
         [r for r in runs if not protocol_words(r["config"]["setup"]) and not r.get("parts")]
-        for runs in (base, select(load_records(folder, "ablation"), **own))
+        for runs in (base, select_records(load_records(folder, "ablation"), **own))
     )
     rows: dict[tuple[str, str], tuple[Any, ...]] = {}
     for question, group in ABLATIONS.items():
         for variant in group:
-            runs, unchanged = twins(select(changed, variant=variant), base)
+            runs, unchanged = matched_runs(select_records(changed, variant=variant), base)
             if runs:
-                value = float(gains(torch.stack([record_ranks(r, folder, mask) for r in runs]), metric).mean())
+                value = float(
+                    per_user_metric(torch.stack([record_ranks(r, folder, mask) for r in runs]), metric).mean()
+                )
                 difference, low, high = compare(runs, unchanged, folder, metric, mask)
                 rows[question, variant] = len(runs), value, difference, low, high, not low <= 0 <= high
     index = pd.MultiIndex.from_tuples(list(rows), names=["question", "variant"])
     return pd.DataFrame(
-        list(rows.values()), index=index, columns=["runs", "value", "difference", "low", "high", "real"]
+        list(rows.values()), index=index, columns=["runs", "value", "difference", "low", "high", "significant"]
     )
+
+# %% ../nbs/65_tables.ipynb #68944b5e
+def _rows(frame: pd.DataFrame) -> tuple[Page, Axes, range]:
+    "A figure with one row per row of the frame, the first on top"
+    fig = Page(0.9 + 0.3 * len(frame))
+    ax = fig.subplots()
+    ax.set_yticks(range(len(frame)), [str(name) for name in frame.index])
+    ax.set_ylim(len(frame) - 0.4, -0.6)
+    bare_axes(ax, "x")
+    return fig, ax, range(len(frame))
+
+# %% ../nbs/65_tables.ipynb #ef5e0b18
+def _published(ax: Axes, frame: pd.DataFrame, rows: range, place: Literal["best", "lower right"]) -> None:
+    "Published values as hollow diamonds, where there are some"
+    if "published" in frame and frame["published"].notna().any():
+        ax.plot(frame["published"], rows, "D", markersize=6, markerfacecolor="none", color="black", label="published")
+        ax.legend(loc=place, frameon=False)
+
+# %% ../nbs/65_tables.ipynb #0b9e4f20
+def systems_figure(
+    frame: pd.DataFrame,  # By system: `model`, `value`, `error`; perhaps `published`
+    metric: str,  # What the values are, for the axis
+    title: str = "",
+) -> Page:
+    "One dot per system with its 95 % interval, and the published value as a hollow diamond"
+    fig, ax, rows = _rows(frame)
+    for y, (_, row) in zip(rows, frame.iterrows(), strict=True):
+        colour = MODELS[row["model"]].colour
+        ax.errorbar(row["value"], y, xerr=row["error"], fmt="o", color=colour, capsize=3, markersize=6)
+        place: dict[str, Any] = {"textcoords": "offset points", "va": "center", "fontsize": 8}
+        ax.annotate(f"{row['value']:.4f}", (row["value"] + row["error"], y), (6, 0), **place)
+    _published(ax, frame, rows, "lower right")
+    ax.set_title(title, loc="left")
+    ax.set_xlabel(f"{metric} (95 % interval over the users)")
+    ax.margins(x=0.12)
+    return fig
+
+# %% ../nbs/65_tables.ipynb #4dce4a10
+def forest_figure(
+    frame: pd.DataFrame,  # By name: `difference`, `low`, `high`, `significant`; perhaps `published`
+    metric: str,  # What differs, for the axis
+    title: str = "",
+) -> Page:
+    "Differences with their 95 % intervals; hollow where the interval holds 0"
+    fig, ax, rows = _rows(frame)
+    ax.axvline(0, color="#333333", linewidth=1)
+    for y, (_, row) in zip(rows, frame.iterrows(), strict=True):
+        colour = COLOURS[0] if row["difference"] > 0 else COLOURS[5]
+        ax.plot([row["low"], row["high"]], [y, y], color=colour, linewidth=2)
+        face = colour if row["significant"] else "white"
+        ax.plot(row["difference"], y, "o", color=colour, markerfacecolor=face, markersize=7)
+    _published(ax, frame, rows, "best")
+    ax.locator_params(axis="x", nbins=6)  # room for the numbers where the names are long
+    ax.set_title(title, loc="left")
+    ax.set_xlabel(f"difference in {metric} (paired 95 % interval; hollow: may be 0)")
+    return fig
+
+# %% ../nbs/65_tables.ipynb #38f047d3
+def buckets_figure(
+    frame: pd.DataFrame,  # By system and bucket: `model`, `users`, `value`, `error`; see `bucket_table`
+    metric: str,  # What the values are, for the axis
+    axis: str,  # What the users are split by, for the axis
+    title: str = "",
+) -> Page:
+    "A metric by bucket, one line per system, with 95 % intervals"
+    fig = Page(3.6)
+    ax = fig.subplots()
+    names = list(dict.fromkeys(frame.index.get_level_values(0)))
+    for n, name in enumerate(names):
+        part = frame.loc[name]
+        place = [i + 0.12 * (n - (len(names) - 1) / 2) for i in range(len(part))]
+        colour, style = MODELS[part["model"].iloc[0]].colour, "osD^vPX*"[n % 8] + "-"
+        ax.errorbar(
+            place, part["value"], yerr=part["error"], fmt=style, color=colour, label=name, capsize=2, linewidth=1
+        )
+    ax.set_xticks(range(len(part)), [f"{bucket}\n{users:,} users" for bucket, users in part["users"].items()])
+    bare_axes(ax, "y", xlabel=axis, ylabel=f"{metric}, 95 % interval", ylim=(0, None))
+    ax.set_title(title, loc="left")
+    ax.legend(frameon=False)
+    return fig

@@ -109,7 +109,7 @@ def _load_encoder(encoder: str, device: str | torch.device) -> Any:
     except Exception:
         return _download_encoder(encoder, device)
 
-
+# %% ../nbs/13_text.ipynb #72d90d5e
 def _download_encoder(encoder: str, device: str | torch.device) -> Any:
     from huggingface_hub import HfApi
     from sentence_transformers import SentenceTransformer
@@ -145,7 +145,7 @@ def _read_array(path: str, n_items: int) -> Tensor:
         ) from e
     return check_embeddings(x, n_items, path)
 
-
+# %% ../nbs/13_text.ipynb #d908fa55
 def _from_cache(file: Path, n_items: int) -> Tensor | None:
     "What was kept, or None if there is nothing or it is damaged"
     try:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,17 +24,16 @@ from intrr.batches import (
     set_rate,
     shape_batches,
     train_step,
-    windows,
+    training_windows,
 )
 from .core import InputError, keep_freed_memory, load_tensors, save_tensors, seed_everything, stopwatch
 from .data import Dataset, Split, row_weights, rows_of_users
-from .flattened import TIGER
 from .recipes import Recipe
 from .recommenders import Recommender, SequenceModel
 
 # %% auto #0
-__all__ = ['Recorder', 'Stepper', 'validation_recall', 'Progress', 'save_checkpoint', 'load_checkpoint', 'load_weights',
-           'make_stepper', 'epoch_batches', 'fit']
+__all__ = ['Recorder', 'Stepper', 'validation_recall', 'Progress', 'save_checkpoint', 'optimizer_state', 'load_checkpoint',
+           'load_weights', 'make_stepper', 'epoch_batches', 'take_steps', 'train_epoch', 'weights_of', 'fit']
 
 # %% ../nbs/51_training.ipynb #70fe6c14
 class Recorder:
@@ -177,6 +176,22 @@ class Progress:
         "Whether there is another epoch"
         return self.epoch < recipe.epochs and self.epoch - self.best_epoch < recipe.patience
 
+    def add(
+        self,
+        parts: Mapping[str, float],  # Of the loss, means over the steps
+        recall: float,  # Validation Recall@10
+        seconds: float,  # That the steps took
+        validation_seconds: float,
+    ) -> bool:
+        "Note an epoch; tells whether it is the best so far"
+        self.epoch, self.seconds = self.epoch + 1, self.seconds + seconds
+        self.validation_seconds += validation_seconds
+        self.curve.append({"epoch": self.epoch, **parts, "recall@10": recall, "seconds": seconds})
+        if recall <= self.best:
+            return False
+        self.best, self.best_epoch = recall, self.epoch
+        return True
+
 # %% ../nbs/51_training.ipynb #3d851a7f
 def save_checkpoint(
     path: Path,
@@ -192,31 +207,42 @@ def save_checkpoint(
         tensors |= {f"optimizer.{i}.{k}": v for k, v in state.items()}
     save_tensors(tensors, path, {"recipe": model.recipe, "progress": progress})
 
+# %% ../nbs/51_training.ipynb #3d851a80
+def optimizer_state(
+    tensors: Mapping[str, Tensor],  # Named `parameter.quantity`, as in a checkpoint
+) -> dict[int, dict[str, Tensor]]:  # By parameter
+    "The moments of an optimiser, as `load_state_dict` takes them"
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, value in tensors.items():
+        parameter, quantity = name.split(".")
+        state.setdefault(int(parameter), {})[quantity] = value
+    return state
 
+# %% ../nbs/51_training.ipynb #3d851a81
 def load_checkpoint(
     path: Path,
     model: SequenceModel,
     optimizer: torch.optim.Optimizer,
+    seed: int,  # Of the run that goes on
 ) -> tuple[dict[str, Tensor], Progress]:  # Best weights, and where the run stood
-    "Put a checkpoint back; raises `InputError` if it is damaged, or of another recipe or shape"
+    "Put a checkpoint back; raises `InputError` if it is damaged, or of another recipe, shape or seed"
     tensors, meta = load_tensors(path)
     try:
         same = Recipe.read(meta["recipe"]) == model.recipe
     except (TypeError, KeyError, AttributeError, InputError):
         same = False
     if not same:
-        raise InputError(
-            f"{path}: checkpoint of another recipe; resume with the recipe it was started with, or use another folder"
-        )
-    part = {
-        p: {k[len(p) :]: v for k, v in tensors.items() if k.startswith(p)} for p in ("model.", "best.", "optimizer.")
-    }
+        how = "resume with the recipe it was started with, or use another folder"
+        raise InputError(f"{path}: checkpoint of another recipe; {how}")
+    parts = ("model.", "best.", "optimizer.")
+    part = {p: {k[len(p) :]: v for k, v in tensors.items() if k.startswith(p)} for p in parts}
     load_weights(model, part["model."], path)
-    state: dict[int, dict[str, Tensor]] = {}
-    for name, v in part["optimizer."].items():
-        state.setdefault(int(name.split(".")[0]), {})[name.split(".")[1]] = v
-    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
-    return part["best."], Progress(**meta["progress"])
+    groups = optimizer.state_dict()["param_groups"]
+    optimizer.load_state_dict({"state": optimizer_state(part["optimizer."]), "param_groups": groups})
+    now = Progress(**meta["progress"])
+    if now.seed != seed:
+        raise InputError(f"{path}: a run of seed {now.seed}, not {seed}; resume that one, or start anew")
+    return part["best."], now
 
 # %% ../nbs/51_training.ipynb #4a859092
 def load_weights(
@@ -242,21 +268,21 @@ def make_stepper(
 ) -> Stepper:
     "Training data on the model's device, an optimiser, the processes of the launcher; on a GPU steps are recorded"
     gpu, processes = model.device.type == "cuda", Processes(model.device)
-    model.fixed = gpu and not isinstance(model, TIGER) if fixed is None else fixed
+    model.fixed = gpu and model.can_be_fixed if fixed is None else fixed
     if dataset.protocol.fit != "train":
         what = "its validation items would choose the epoch after training has seen them"
         raise InputError(f"dataset '{dataset.name}', fit '{dataset.protocol.fit}': {what}; train with the fit 'train'")
     train, times = dataset.train(), None
     model.prepare(train)
-    if not len(data := windows(train, model.max_len)):
+    if not len(data := training_windows(train, model.max_len)):
         raise InputError(f"dataset '{dataset.name}': nothing to train on; some user needs four items or more")
     if model.uses_times and dataset.times is not None:
-        times = windows(train, model.max_len, dataset.times)
+        times = training_windows(train, model.max_len, dataset.times)
     graph = gpu and model.fixed and processes.size == 1
     optimizer = make_optimizer(model, model.recipe, graph)
     return Stepper(model, optimizer, data, times, processes, graph)
 
-
+# %% ../nbs/51_training.ipynb #901b602h
 def epoch_batches(
     stepper: Stepper,
     generator: torch.Generator,
@@ -271,11 +297,12 @@ def epoch_batches(
     return [(part, columns) for part, (_, columns) in zip(rows, found, strict=True)]
 
 # %% ../nbs/51_training.ipynb #c23029dc
-def _epoch(
+def take_steps(
     stepper: Stepper,
-    batches: Iterable[tuple[Tensor, int]],
+    batches: Iterable[tuple[Tensor, int]],  # Row numbers and columns of each
     step: int,  # Steps before
-) -> dict[str, float]:
+) -> dict[str, float]:  # Parts of the loss, means over the steps
+    "A step per batch, with a linear warm-up; raises `InputError` if the loss is no longer a number"
     recipe, start = stepper.model.recipe, step
     for rows, columns in batches:
         step += 1
@@ -286,6 +313,37 @@ def _epoch(
     return out
 
 # %% ../nbs/51_training.ipynb #eec27529
+def train_epoch(
+    stepper: Stepper,
+    now: Progress,
+    progress: bool = True,  # Show a bar
+) -> tuple[dict[str, float], float]:  # Parts of the loss, means over the steps, and the seconds that the steps took
+    "Take the steps of the next epoch"
+    model, rank = stepper.model, stepper.processes.rank
+    start = 1_000_003 * now.seed + now.epoch
+    batches = epoch_batches(stepper, seed_everything(start))
+    if rank > 0:
+        seed_everything(start + 500_009 * rank)  # the same batches, other dropout
+    if stepper.recorder and model.recipe.assignment == "annealed":
+        stepper.recorder.forget()  # hardness changes with the epoch
+    model.train().elapsed = now.epoch / model.recipe.epochs
+    hidden = not progress or rank > 0
+    with (
+        stopwatch(model.device) as clock,
+        tqdm(batches, f"epoch {now.epoch + 1}", leave=False, disable=hidden, unit="step") as bar,
+    ):
+        parts = take_steps(stepper, bar, now.epoch * len(batches))
+    model.eval()
+    return parts, clock["seconds"]
+
+# %% ../nbs/51_training.ipynb #eec2752a
+def weights_of(
+    model: SequenceModel,
+) -> dict[str, Tensor]:
+    "A copy of the weights"
+    return {name: value.clone() for name, value in model.state_dict().items()}
+
+# %% ../nbs/51_training.ipynb #eec2752b
 def fit(
     model: SequenceModel,  # Trained in place; ends with its best weights, in `eval` mode
     dataset: Dataset,
@@ -294,41 +352,23 @@ def fit(
     resume: bool = False,  # Go on from `checkpoint`, if it is there
     progress: bool = True,  # Show a bar
     on_epoch: Callable[[Progress], Any] | None = None,  # Called after each epoch, in the first process
-    fixed: bool | None = None,  # Batches of few shapes; if not told, on a GPU, where the model can
+    fixed: bool | None = None,  # Batches of few shapes; default: on a GPU, where the model can
     pause: float = 30.0,  # Seconds between two checkpoints, at least; an epoch that ends sooner is not written
 ) -> Progress:  # Epochs, seconds, the best validation Recall@10, the curve
     "Train until validation Recall@10 has not risen for `patience` epochs, or for `epochs` epochs"
     keep_freed_memory()
-    stepper, now = make_stepper(model, dataset, fixed), Progress(seed)
+    stepper, now, best = make_stepper(model, dataset, fixed), Progress(seed), weights_of(model)
     recipe, optimizer, processes = model.recipe, stepper.optimizer, stepper.processes
     processes.agree(model)
-    written, first, best = -math.inf, processes.rank == 0, {k: v.clone() for k, v in model.state_dict().items()}
+    written, first = -math.inf, processes.rank == 0
     if checkpoint and resume and Path(checkpoint).exists():
-        best, now = load_checkpoint(Path(checkpoint), model, optimizer)
-        if now.seed != seed:
-            raise InputError(f"{checkpoint}: a run of seed {now.seed}, not {seed}; resume that one, or start anew")
+        best, now = load_checkpoint(Path(checkpoint), model, optimizer, seed)
     while now.goes_on(recipe):
-        start = 1_000_003 * seed + now.epoch
-        batches = epoch_batches(stepper, seed_everything(start))
-        if not first:
-            seed_everything(start + 500_009 * processes.rank)  # The same batches, other dropout
-        if stepper.recorder and recipe.assignment == "annealed":
-            stepper.recorder.forget()  # Hardness changes with the epoch
-        model.train().elapsed = now.epoch / recipe.epochs
-        with (
-            stopwatch(model.device) as clock,
-            tqdm(batches, f"epoch {now.epoch + 1}", leave=False, disable=not (progress and first), unit="step") as bar,
-        ):
-            parts = _epoch(stepper, bar, now.epoch * len(batches))
-        model.eval()
+        parts, seconds = train_epoch(stepper, now, progress)
         with stopwatch(model.device) as check:
             recall = validation_recall(model, dataset.valid(), sample=recipe.validation_users, processes=processes)
-        now.epoch += 1
-        now.seconds += clock["seconds"]
-        now.validation_seconds += check["seconds"]
-        now.curve.append({"epoch": now.epoch, **parts, "recall@10": recall, "seconds": clock["seconds"]})
-        if recall > now.best:
-            now.best, now.best_epoch, best = recall, now.epoch, {k: v.clone() for k, v in model.state_dict().items()}
+        if now.add(parts, recall, seconds, check["seconds"]):
+            best = weights_of(model)
         if checkpoint and first and (time.monotonic() >= written + pause or not now.goes_on(recipe)):
             save_checkpoint(Path(checkpoint), model, optimizer, best, now)
             written = time.monotonic()

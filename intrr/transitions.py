@@ -18,13 +18,13 @@ import torch.nn.functional as F
 from scipy import sparse
 from torch import Tensor
 
-from .baselines import LastItemCounts, Popularity, TransitionKNN, Tunable
+from .baselines import Tunable
 from .data import Dataset, Split
 from .features import WordVectors, item_words, text_neighbours
-from .recommenders import Recommender, last_items
+from .recommenders import Recommender, last_items, register
 
 # %% auto #0
-__all__ = ['SMOOTHING_GRID', 'BASELINES', 'decayed_pairs', 'Overlay', 'overlay', 'TextTransitions', 'similar_texts', 'pack_rows',
+__all__ = ['SMOOTHING_GRID', 'decayed_pairs', 'Overlay', 'overlay', 'TextTransitions', 'similar_texts', 'pack_rows',
            'recency_weights', 'PackedTransitions']
 
 # %% ../nbs/45_transitions.ipynb #948d2b09
@@ -81,6 +81,7 @@ SMOOTHING_GRID: dict[str, Sequence[float]] = {
 }
 
 
+@register("transitions", label="text-smoothed transitions", colour="#56B4E9")
 class TextTransitions(Tunable):
     "Transition counts, smoothed by similar texts"
 
@@ -245,6 +246,21 @@ class PackedTransitions(Recommender):
         columns, values = (torch.cat([F.pad(x, (0, width - x.shape[1])) for x in part]) for part in parts)
         return PackedTransitions(columns, values, F.pad(old.base, (0, len(below))), self.recency, self.chosen)
 
+    def contributions(
+        self,
+        histories: Tensor,  # (B, T) item rows, oldest first, right-padded with -1
+        items: Tensor,  # (B, k) item rows
+    ) -> Tensor:  # (B, T, k); their sum over the history is the score, less what it starts from
+        "What each item of the history adds to the scores of some items"
+        user, place, weight = recency_weights(histories.cpu(), self.recency, self.max_len)
+        row = histories[user, place].cpu()
+        columns, values = self.columns[row].cpu(), self.values[row].cpu()
+        out = torch.zeros(*histories.shape, items.shape[1])
+        for j, item in enumerate(items.cpu().T):
+            found = torch.where(columns == item[user, None], values, 0.0).sum(1)
+            out[user, place, j] = weight * found
+        return out
+
     def scores(
         self,
         histories: Tensor,  # (B, T) item rows, oldest first, right-padded with -1
@@ -261,11 +277,3 @@ class PackedTransitions(Recommender):
             value = self.values[part.clamp(min=0)] * (weight / weight.sum(1, keepdim=True))[..., None]
             scores.scatter_add_(1, self.columns[part.clamp(min=0)].flatten(1).long(), value.flatten(1))
         return out
-
-# %% ../nbs/45_transitions.ipynb #a2499c81
-BASELINES: dict[str, type[Popularity | LastItemCounts | TransitionKNN | TextTransitions]] = {
-    "popularity": Popularity,
-    "counts": LastItemCounts,
-    "knn": TransitionKNN,
-    "transitions": TextTransitions,
-}

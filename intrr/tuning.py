@@ -7,33 +7,34 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pandas as pd
 
-from .baselines import LastItemCounts, Popularity, TransitionKNN, Tunable
+from .baselines import Tunable
 from .core import InputError
 from .data import Dataset, Split, rows_of_users
-from .evaluation import gains, ranks
-from .recommenders import SequenceModel
+from .evaluation import per_user_metric, rank_targets
+from .recommenders import Recommender, SequenceModel, model_info
 from .pooling import Pooled
-from .transitions import BASELINES, TextTransitions
+from .protocols import masks_history
+from .transitions import TextTransitions
 
 # %% auto #0
-__all__ = ['T', 'Constants', 'some_users', 'best_value', 'tune', 'fit_baseline', 'pool']
+__all__ = ['T', 'Constants', 'take_users', 'best_value', 'tune', 'fit_baseline', 'pool_with_transitions']
 
 # %% ../nbs/62_tuning.ipynb #5a1c07e6
 T = TypeVar("T", bound=Tunable)
 
 
-def some_users(
+def take_users(
     split: Split,  # The validation part
     users: int,  # At most
 ) -> Split:
     "A part with so many of its users, always the same ones"
     return split.take(rows_of_users(split, users))
 
-
+# %% ../nbs/62_tuning.ipynb #1bc1e107
 Constants = dict[str, float]
 
 
@@ -58,17 +59,18 @@ def tune(
     metric: str = "ndcg@10",
     users: int = 4000,  # Of the validation part, at most
 ) -> T:  # The same, with the constants that were found, and with `chosen` and `trials`
-    "Choose constants on the validation part, one after another until none changes; history masked"
+    "Choose constants on the validation part, one after another until none changes"
     if dataset.protocol.fit != "train":
         what = f"fit '{dataset.protocol.fit}': the model has seen the validation part, on which constants are chosen"
         raise InputError(f"dataset '{dataset.name}', {what}; tune with the fit 'train'")
-    part, grid, trials = some_users(dataset.valid(), users), model.grid, {}
+    mask = "masked" if masks_history(dataset) else "unmasked"
+    part, grid, trials = take_users(dataset.valid(), users), model.grid, {}
 
     def trial(constants: dict[str, float]) -> float:
         key = tuple(constants[name] for name in grid)
         if key not in trials:
-            found = ranks(model.weigh(**constants), part, progress=False)["masked"]
-            trials[key] = float(gains(found, metric, part.user).mean())
+            found = rank_targets(model.weigh(**constants), part, progress=False)[mask]
+            trials[key] = float(per_user_metric(found, metric, part.user).mean())
         return trials[key]
 
     best, before = {name: getattr(model, name) for name in grid}, None
@@ -83,13 +85,11 @@ def tune(
 
 # %% ../nbs/62_tuning.ipynb #e096b66e
 def fit_baseline(
-    name: str,  # A name in `BASELINES`
+    name: str,  # An untrained model in `MODELS`
     dataset: Dataset,
-) -> Popularity | LastItemCounts | TransitionKNN | TextTransitions:  # Fitted, and tuned on the validation part
+) -> Recommender:  # Fitted, and tuned on the validation part
     "The baseline of this name; raises `InputError` if there is none"
-    if name not in BASELINES:
-        raise InputError(f"baseline '{name}' is not known; choose one of {', '.join(BASELINES)}")
-    model = BASELINES[name]()
+    model: Any = model_info(name, trained=False).make()
     if not isinstance(model, Tunable):
         return model.fit(dataset)
     told = replace(dataset, protocol=replace(dataset.protocol, fit="train"))
@@ -98,7 +98,7 @@ def fit_baseline(
     return model if told.protocol == dataset.protocol else model.fit(dataset)
 
 # %% ../nbs/62_tuning.ipynb #e1e7f35e
-def pool(
+def pool_with_transitions(
     network: SequenceModel,  # Trained
     dataset: Dataset,
     prior: TextTransitions | None = None,  # Fitted and tuned on the dataset; made here if not told

@@ -14,7 +14,7 @@ from test_cli import CODE, refused
 
 from intrr.cli import main
 from intrr.core import load_tensors
-from intrr.evaluation import metrics
+from intrr.evaluation import mean_metrics
 from intrr.records import load_records, record_ranks, record_traits
 
 ONLY = ["popularity", "sasrec", "intrr-rkmeans-transformer"]
@@ -65,7 +65,7 @@ def test_records_and_ranks(whole):
     for record in load_records(folder / "results"):
         assert record["metrics"] == found[record["name"]]
         for protocol, said in record["metrics"].items():
-            assert metrics(record_ranks(record, folder / "results", protocol.split("/")[1])) == pytest.approx(said)
+            assert mean_metrics(record_ranks(record, folder / "results", protocol.split("/")[1])) == pytest.approx(said)
         assert len(record_traits(record, folder / "results")["length"]) == len(record_ranks(record, folder / "results"))
     assert not [f for f in files(folder / "work") if "checkpoint" in f]
 

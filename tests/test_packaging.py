@@ -26,7 +26,9 @@ ASSETS = {"intrr/py.typed", "intrr/explorer/explorer.css", "intrr/explorer/explo
 
 
 def check(*command, cwd=None):
-    done = subprocess.run(list(map(str, command)), cwd=cwd, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    env = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}  # or the sources would be found there
+    words = list(map(str, command))
+    done = subprocess.run(words, cwd=cwd, env=env, capture_output=True, text=True, stdin=subprocess.DEVNULL)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 

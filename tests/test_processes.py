@@ -9,7 +9,7 @@ import pytest
 import torch
 from accelerate import notebook_launcher
 
-from intrr.batches import Processes, make_optimizer, train_step, windows
+from intrr.batches import Processes, make_optimizer, train_step, training_windows
 from intrr.cli import main
 from intrr.core import load_tensors, save_tensors, seed_everything
 from intrr.experiments import Run
@@ -42,7 +42,7 @@ def flat(tensors):
 def steps(name, processes):
     "Losses and gradient of the first batch, and the weights after three; the last has one row, so one process has none"
     seed_everything(processes.rank)  # other weights, until they agree
-    net, rows, out = MODELS[name](), windows(DATA.train()), {}
+    net, rows, out = MODELS[name](), training_windows(DATA.train()), {}
     optimizer, grads = make_optimizer(net, net.recipe), []
     processes.agree(net)
     optimizer.register_step_pre_hook(

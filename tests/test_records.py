@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from intrr.core import load_tensors
-from intrr.evaluation import traits
+from intrr.evaluation import user_traits
 from intrr.experiments import data_fingerprint
 from intrr.protocols import shuffle_ties
 from intrr.readers import read_folder
@@ -61,7 +61,7 @@ def test_ranks_come_from_the_data(dataset):
     assert data_fingerprint(data) == KNOWN[dataset]
     for ties in {r["config"]["setup"]["ties"] for r in RUNS if r["dataset"] == dataset}:
         split = (data if ties is None else shuffle_ties(data, ties)).test()
-        users = traits(split)
+        users = user_traits(split)
         runs = [r for r in RUNS if r["dataset"] == dataset and r["config"]["setup"]["ties"] == ties]
         stored = load_tensors(traits_path(runs[0], RESULTS))[0]
         assert all((stored[name].long() == users[name].long()).all() for name in users)
