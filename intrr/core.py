@@ -8,12 +8,14 @@ from __future__ import annotations
 import copy
 import ctypes
 import dataclasses
+import glob
 import hashlib
 import json
 import math
 import os
 import platform
 import random
+import shutil
 import subprocess
 import sys
 import time
@@ -32,8 +34,9 @@ from torch.utils._pytree import tree_map
 
 # %% auto #0
 __all__ = ['InputError', 'seed_everything', 'pick_device', 'fast_bf16', 'process_count', 'first_process', 'keep_freed_memory',
-           'atomic_path', 'to_jsonable', 'save_json', 'load_json', 'save_tensors', 'load_tensors', 'environment',
-           'fingerprint', 'stopwatch', 'under_autocast', 'constant', 'WeightCache', 'held_tensors', 'own_parts']
+           'atomic_path', 'to_jsonable', 'check_regular', 'save_json', 'load_json', 'save_tensors', 'load_tensors',
+           'environment', 'fingerprint', 'stopwatch', 'under_autocast', 'constant', 'WeightCache', 'held_tensors',
+           'own_parts']
 
 # %% ../nbs/00_core.ipynb #41a5ffb8
 class InputError(ValueError):
@@ -107,19 +110,37 @@ def keep_freed_memory() -> bool:  # Whether the allocator took the setting (glib
 @contextmanager
 def atomic_path(
     path: str | Path,  # Where the file shall stand
-) -> Generator[Path]:  # A path beside it to write to
+) -> Generator[Path]:  # A path to write to, in a folder of its own beside it
     "Write beside, then rename; raises `InputError` if the place cannot be written"
     path = Path(path)
-    tmp = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    own = path.with_name(f"{_half_written(path)}{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        yield tmp
+        _remove_dead(path)
+        own.mkdir(exist_ok=True)
+        yield (tmp := own / path.name)
+        tmp.chmod(own.stat().st_mode & 0o666)  # as the umask has it, whoever made the file
         os.replace(tmp, path)
-    except OSError as e:
-        raise InputError(f"{path}: cannot write ({e.strerror or e}); free some space or choose another folder") from e
+    except (OSError, UnicodeEncodeError) as e:
+        why = "text that is not UTF-8" if isinstance(e, UnicodeError) else e.strerror or e
+        raise InputError(f"{path}: cannot write ({why}); free some space or choose another folder") from e
     finally:
-        with suppress(OSError):
-            tmp.unlink(missing_ok=True)
+        shutil.rmtree(own, ignore_errors=True)
+
+
+def _half_written(path: Path) -> str:
+    "How the name of a folder begins in which this machine writes `path`"
+    return f".{path.name[:150]}.{platform.node()[:50]}."
+
+
+def _remove_dead(path: Path) -> None:
+    "Remove what processes of this machine that are no more have left of `path`"
+    for left in path.parent.glob(glob.escape(_half_written(path)) + "*.tmp"):
+        with suppress(ValueError, PermissionError):
+            try:
+                os.kill(int(left.name.removesuffix(".tmp").rsplit(".", 1)[1]), 0)
+            except ProcessLookupError:
+                shutil.rmtree(left, ignore_errors=True)
 
 # %% ../nbs/00_core.ipynb #57ac003d
 def to_jsonable(
@@ -138,6 +159,15 @@ def to_jsonable(
         return x if math.isfinite(x) else None
     return x if isinstance(x, (str, int, bool, type(None))) else str(x)
 
+# %% ../nbs/00_core.ipynb #33deb9a4
+def check_regular(
+    path: str | Path,
+) -> None:
+    "Raise `InputError` for a pipe or a device, which may never end"
+    path = Path(path)
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise InputError(f"{path}: is a pipe or a device; give a file")
+
 # %% ../nbs/00_core.ipynb #746ba17b
 def save_json(
     x: Any,  # Whatever `plain` takes
@@ -152,11 +182,12 @@ def load_json(
     path: str | Path,
 ) -> Any:  # What the file holds
     "Read a JSON file; raises `InputError` that names the file and the line"
+    check_regular(path)
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as e:
         raise InputError(f"{path}: cannot read ({e.strerror or e})") from e
-    except ValueError as e:
+    except (ValueError, RecursionError) as e:
         raise InputError(f"{path}: not valid JSON ({e}); was the file cut off or edited?") from e
 
 # %% ../nbs/00_core.ipynb #5a851de2
@@ -178,12 +209,13 @@ def load_tensors(
     path: str | Path,
 ) -> tuple[dict[str, Tensor], Any]:  # Tensors on the CPU, and `meta`
     "Read what `save_tensors` wrote; raises `InputError` if the file is missing or damaged"
+    check_regular(path)
     try:
         with safe_open(path, "pt") as f:
             return {k: f.get_tensor(k) for k in f.keys()}, json.loads((f.metadata() or {}).get("intrr", "null"))  # noqa: SIM118
     except OSError as e:
         raise InputError(f"{path}: cannot read ({e.strerror or e})") from e
-    except (SafetensorError, ValueError) as e:
+    except (SafetensorError, ValueError, RecursionError) as e:
         raise InputError(f"{path}: damaged or not a safetensors file ({e}); write it again") from e
 
 # %% ../nbs/00_core.ipynb #eb73bcda

@@ -5,9 +5,12 @@
 # %% ../nbs/10_data.ipynb #94b1ae14
 from __future__ import annotations
 
+import importlib
 import re
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields, replace
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -283,3 +286,20 @@ def dataset_from_frames(
     offsets = torch.from_numpy(np.concatenate([[0], lengths.cumsum()]).astype(np.int64))
     times = torch.tensor(frame["time"].to_numpy()) if "time" in frame else None
     return Dataset(name, table, torch.from_numpy(rows), offsets, users, times)
+
+# %% ../nbs/10_data.ipynb #610a77fb
+_MOVED = {
+    "from_frame": ("data", "Dataset.from_frame"),
+    "load": ("readers", "read_folder"),
+    "save": ("readers", "write_folder"),
+    "read_amazon": ("readers", "read_amazon"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    "What was once called so"
+    if name not in _MOVED:
+        raise AttributeError(f"module 'intrr.data' has no attribute {name!r}")
+    module, now = _MOVED[name]
+    warnings.warn(f"intrr.data.{name} is intrr.{module}.{now} now", DeprecationWarning, stacklevel=2)
+    return attrgetter(now)(importlib.import_module(f"intrr.{module}"))

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -19,14 +20,21 @@ __all__ = ['clean_text', 'item_text', 'check_item', 'items_from_records', 'items
            'check_interactions', 'k_core']
 
 # %% ../nbs/02_frames.ipynb #b5c62596
+_UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")  # Control characters, and halves of surrogate pairs
+
+
 def clean_text(
     text: Any,  # A string; anything else counts as absent
-) -> str:  # Without HTML entities, line breaks and doubled spaces; empty if absent
+) -> str:  # Without HTML entities, control characters, line breaks and doubled spaces; empty if absent
     "Text as a person reads it; cleaning it again changes nothing"
     text = text if isinstance(text, str) else ""
-    while (plainer := html.unescape(text)) != text:
+    for _ in range(9):
+        if (plainer := html.unescape(text)) == text:
+            break
         text = plainer
-    return " ".join(text.split())
+    else:  # escaped more often than anybody would: what still looks like an entity is none
+        text = text.replace("&", " ")
+    return " ".join(_UNSEEN.sub(" ", text).split())
 
 # %% ../nbs/02_frames.ipynb #ab75c971
 def item_text(

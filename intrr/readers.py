@@ -21,22 +21,28 @@ import pandas as pd
 import torch
 from tqdm.auto import tqdm
 
-from .core import InputError, atomic_path, to_jsonable
+from .core import InputError, atomic_path, check_regular, to_jsonable
 from .data import Dataset, check_histories
 from .frames import check_interactions, item_text, items_from_frame, items_from_records, k_core
 
 # %% auto #0
-__all__ = ['read_lines', 'read_folder', 'write_folder', 'item_table', 'read_amazon']
+__all__ = ['LONGEST_LINE', 'read_lines', 'read_folder', 'write_folder', 'item_table', 'read_amazon']
 
 # %% ../nbs/11_readers.ipynb #60363945
+LONGEST_LINE = 2**26  # Bytes; a gzip file of a few MB may hold gigabytes in one line
+
+
 def read_lines(
     path: Path,
 ) -> Iterator[str]:  # Each line, without its end
     "The lines of a text file, gzipped if it ends in .gz; raises `InputError` that names file and line"
     n = 0
+    check_regular(path)
     try:
         with gzip.open(path, "rb") if path.suffix == ".gz" else open(path, "rb") as f:
-            for n, line in enumerate(f, 1):
+            for n, line in enumerate(iter(lambda: f.readline(LONGEST_LINE + 1), b""), 1):
+                if len(line) > LONGEST_LINE:
+                    raise InputError(f"{path}, line {n}: over {LONGEST_LINE >> 20} MB; is this the right file?")
                 yield line.decode("utf-8-sig" if n == 1 else "utf-8").rstrip("\r\n")
     except UnicodeDecodeError as e:
         raise InputError(f"{path}, line {n}: not UTF-8 (byte {e.start}); save the file as UTF-8") from e
@@ -111,11 +117,17 @@ def _read_items(path: Path) -> pd.DataFrame:
     records = []
     for n, line in enumerate(read_lines(path), 1):
         try:
-            records.append(json.loads(line))
-        except json.JSONDecodeError as e:
-            what = f"not valid JSON ({e.msg}, column {e.colno})"
+            records.append(_whole_characters(json.loads(line)) if "\\u" in line else json.loads(line))
+        except (ValueError, RecursionError) as e:
+            why = f"{e.msg}, column {e.colno}" if isinstance(e, json.JSONDecodeError) else e
+            what = f"not valid JSON ({why})"
             raise InputError(f"{path}, line {n}: {what}; write one object a line") from e
     return items_from_records(records, lambda n: f"{path}, line {n + 1}")
+
+
+def _whole_characters(record: Any) -> Any:
+    "The same with a question mark for each half of a surrogate pair, which JSON may hold and no file can"
+    return json.loads(json.dumps(record, ensure_ascii=False).encode("utf-8", "replace"))
 
 # %% ../nbs/11_readers.ipynb #95a9de52
 def read_folder(
@@ -199,7 +211,7 @@ def _loose(line: str, place: str, need: Sequence[str]) -> dict[str, Any]:
     "A record in JSON or as a Python literal, with the fields `need`"
     try:
         record = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         try:
             record = ast.literal_eval(line)
         except (ValueError, SyntaxError, MemoryError, RecursionError) as e:
