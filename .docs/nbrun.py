@@ -56,7 +56,7 @@ def is_export(said: Mapping[str, str]) -> bool:
 def module_of(nb: Any) -> str | None:
     "The module that a notebook exports, such as `intrr.core`"
     names = [f"intrr.{said['default_exp']}" for c in nb.cells if "default_exp" in (said := directives(c))]
-    return names[0] if names else None
+    return names[0].removesuffix(".__init__") if names else None
 
 
 def execute(

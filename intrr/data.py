@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from .core import InputError
-from .frames import check_interactions, items_from_frame
+from .frames import check_interactions, drop_short_histories, items_from_frame, k_core
 
 # %% auto #0
 __all__ = ['pad_runs', 'Split', 'Protocol', 'item_rows', 'check_histories', 'Dataset', 'rows_of_users', 'row_weights',
@@ -141,13 +141,14 @@ def check_histories(
     lengths: np.ndarray,  # (U,) of each history
     items: pd.DataFrame,
     where: Callable[[int], str],  # The place of the u-th history
+    remedy: str = "leave this user out",  # For a short history
 ) -> np.ndarray:  # (M,) item rows
     "Look the ids up; raises `InputError` for no user, a short history and an unknown id"
     if not len(users):
         raise InputError(f"{where(0)}: no users; a dataset needs at least one history")
     if (lengths < 3).any():
         u = int((lengths < 3).argmax())
-        what = f"user {users[u]} has a history of {lengths[u]}; leave-one-out needs 3 items, so leave this user out"
+        what = f"user {users[u]} has a history of {lengths[u]}; leave-one-out needs 3 items, so {remedy}"
         raise InputError(f"{where(u)}: {what}")
     rows = item_rows(ids, items)
     if (rows < 0).any():
@@ -174,12 +175,14 @@ class Dataset:
     @classmethod
     def from_frame(
         cls,
-        interactions: pd.DataFrame,  # Columns `user`, `item` and perhaps `time` (Unix seconds or dates)
-        items: pd.DataFrame,  # Columns `id`, and `title`, `brand`, `categories`, `keywords` or `text`
+        interactions: pd.DataFrame,  # Columns `user`, `item` and perhaps `time` (dates or Unix time)
+        items: pd.DataFrame,  # Columns `id`, and `title`, `brand`, `categories` or `genres`, `keywords` or `text`
         name: str = "frame",
+        min_history: int | None = None,  # Leave out users with fewer interactions; default: refuse those below 3
+        core: int | None = None,  # Keep the k-core: users and items with at least so many interactions; default: all
     ) -> Dataset:  # Item rows as in `items`, users by first appearance
         "A dataset from two data frames; raises `InputError` that names the column and row"
-        return dataset_from_frames(interactions, items, name)
+        return dataset_from_frames(interactions, items, name, min_history, core)
 
     @property
     def n_items(self) -> int:
@@ -274,15 +277,25 @@ def row_weights(
 
 # %% ../nbs/10_data.ipynb #278a308f
 def dataset_from_frames(
-    interactions: pd.DataFrame,  # Columns `user`, `item` and perhaps `time` (Unix seconds or dates)
-    items: pd.DataFrame,  # Columns `id`, and `title`, `brand`, `categories`, `keywords` or `text`
+    interactions: pd.DataFrame,  # Columns `user`, `item` and perhaps `time`
+    items: pd.DataFrame,  # Columns `id`, and `title`, `brand`, `categories` or `genres`, `keywords` or `text`
     name: str,
+    min_history: int | None = None,
+    core: int | None = None,
 ) -> Dataset:
     "What `Dataset.from_frame` gives"
     frame, table = check_interactions(interactions), items_from_frame(items)
+    if core is not None:
+        frame = k_core(frame, core)
+        table = table[table["id"].isin(frame["item"])].reset_index(drop=True)
+    if min_history is not None:
+        frame = drop_short_histories(frame, max(3, min_history))
+    if not len(frame):
+        raise InputError("interactions: nobody is left; choose a smaller core or min_history")
     lengths = frame.groupby("user", sort=False).size()
     users, ids = lengths.index.to_numpy(), frame["item"].astype(str).to_numpy(object)
-    rows = check_histories(users, ids, lengths.to_numpy(), table, lambda u: "interactions")
+    remedy = "leave this user out, or all such users by min_history=3"
+    rows = check_histories(users, ids, lengths.to_numpy(), table, lambda u: "interactions", remedy)
     offsets = torch.from_numpy(np.concatenate([[0], lengths.cumsum()]).astype(np.int64))
     times = torch.tensor(frame["time"].to_numpy()) if "time" in frame else None
     return Dataset(name, table, torch.from_numpy(rows), offsets, users, times)

@@ -5,8 +5,10 @@
 # %% ../nbs/02_frames.ipynb #e85332a7
 from __future__ import annotations
 
+import ast
 import html
 import re
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -16,8 +18,8 @@ import pandas as pd
 from .core import InputError
 
 # %% auto #0
-__all__ = ['clean_text', 'item_text', 'check_item', 'items_from_records', 'items_from_frame', 'check_columns', 'unix_seconds',
-           'check_interactions', 'k_core']
+__all__ = ['LATEST', 'UNITS', 'clean_text', 'item_text', 'check_item', 'items_from_records', 'whole_ids', 'category_paths',
+           'items_from_frame', 'check_columns', 'unix_seconds', 'check_interactions', 'drop_short_histories', 'k_core']
 
 # %% ../nbs/02_frames.ipynb #b5c62596
 _UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")  # Control characters, and halves of surrogate pairs
@@ -87,12 +89,46 @@ def items_from_records(
     frame["categories"] = pd.Series([r.get("categories") or [] for r in records], dtype=object)
     return frame.assign(text=[clean_text(r.get("text")) or item_text(r) for r in records])
 
+# %% ../nbs/02_frames.ipynb #dcc516e2
+def whole_ids(
+    ids: pd.Series,
+) -> pd.Series:  # int64 if all of them are whole numbers, else as they are
+    "Ids such as 7.0 as 7"
+    if not pd.api.types.is_float_dtype(ids) or ids.isna().any() or not (ids % 1 == 0).all():
+        return ids
+    return ids.astype(np.int64)
+
+# %% ../nbs/02_frames.ipynb #2698284b
+def category_paths(
+    value: Any,  # A string, a list of names, a list of paths, or nothing
+    genres: bool = False,  # Whether a list of names holds a path per name, not one path of all names
+) -> Any:  # A list of paths; what is none of these is given back as it is
+    "Categories as a list of paths"
+    if isinstance(value, str) and value.startswith("["):  # a list in a CSV file
+        try:
+            value = ast.literal_eval(value)
+        except (ValueError, SyntaxError, MemoryError, RecursionError):
+            return value
+    if isinstance(value, str):
+        names = [part.strip() for part in re.split(r"[|,]" if genres else r"\|", value)]
+        return [[level.strip() for level in name.split(">")] for name in names if name]
+    if isinstance(value, (list, tuple, np.ndarray)):
+        value = [list(o) if isinstance(o, (list, tuple, np.ndarray)) else o for o in value]
+        if value and all(isinstance(o, str) for o in value):
+            return [[name] for name in value] if genres else [value]
+        return value
+    return [] if value is None or value is pd.NA or value != value else value
+
 # %% ../nbs/02_frames.ipynb #1255671e
 def items_from_frame(
-    items: pd.DataFrame,  # Columns `id`, and `title`, `brand`, `categories`, `keywords` or `text`
+    items: pd.DataFrame,  # Columns `id`, and `title`, `brand`, `categories` or `genres`, `keywords` or `text`
 ) -> pd.DataFrame:  # As `items_from_records`
     "The checked item table of a frame; raises `InputError` that names the column or row"
     check_columns(items, "items", ("id",))
+    items = items.assign(id=whole_ids(items["id"]))
+    for column in [c for c in ("categories", "genres") if c in items][:1]:
+        paths = [category_paths(x, column == "genres") for x in items[column]]
+        items = items.assign(categories=pd.Series(paths, index=items.index, dtype=object))
     records = items.astype(object).where(items.notna(), None).to_dict("records")
     return items_from_records(records, "items, row {}".format)
 
@@ -108,15 +144,41 @@ def check_columns(
             raise InputError(f"{name}: no column '{key}'; its columns are {', '.join(map(str, frame.columns))}")
 
 # %% ../nbs/02_frames.ipynb #1005e91e
+LATEST = 4_102_444_800  # 2100-01-01 in Unix seconds
+UNITS = {"seconds": 1, "milliseconds": 10**3, "microseconds": 10**6, "nanoseconds": 10**9}
+
+
 def unix_seconds(
-    time: pd.Series,  # Numbers or dates
+    time: pd.Series,  # Dates, ISO text, or Unix time in one of `UNITS`
 ) -> np.ndarray:  # (M,) int64
-    "Whole Unix seconds; raises `InputError` for what is neither a number nor a date"
-    if pd.api.types.is_datetime64_any_dtype(time):
-        time = (pd.to_datetime(time, utc=True) - pd.Timestamp(0, tz="UTC")) // pd.Timedelta(seconds=1)
+    "Whole Unix seconds; raises `InputError` that names the first row that holds no time"
     if not pd.api.types.is_numeric_dtype(time):
-        raise InputError(f"interactions, column 'time': holds {time.iloc[0]!r}; give Unix seconds or dates")
-    return np.floor(time.to_numpy()).astype(np.int64)
+        dates = _dates(time)
+        bad, time = dates.isna(), (dates - pd.Timestamp(0, tz="UTC")) // pd.Timedelta(seconds=1)
+        if bad.any():
+            row = int(bad.argmax())
+            found = f"'time' is {dates.attrs['found'][row]!r:.40}"
+            raise InputError(f"interactions, row {row}: {found}; write a date such as 2024-03-01 or Unix seconds")
+    middle = float(time.abs().median())
+    unit = next((u for u, n in UNITS.items() if middle / n < LATEST), "nanoseconds")
+    seconds = np.floor(time.to_numpy() / UNITS[unit]) if UNITS[unit] > 1 else np.floor(time.to_numpy())
+    if (late := seconds >= LATEST).any():
+        row = int(late.argmax())
+        found = f"'time' is {time.iloc[row]}, which in {unit} is the year {1970 + int(seconds[row] / 31_556_952):,}"
+        raise InputError(f"interactions, row {row}: {found}; write all times as Unix seconds")
+    return seconds.astype(np.int64)
+
+# %% ../nbs/02_frames.ipynb #53bf4c2c
+def _dates(time: pd.Series) -> pd.Series:
+    "Dates in UTC, where there is one; `attrs` holds what was found"
+    if isinstance(time.dtype, pd.CategoricalDtype):
+        time = time.astype(object)
+    number = pd.to_numeric(time, errors="coerce") if not pd.api.types.is_datetime64_any_dtype(time) else None
+    if number is not None and number.notna().all():
+        time = pd.Series(unix_seconds(number) * 10**9, time.index, dtype="datetime64[ns]")
+    dates = pd.to_datetime(time, format="ISO8601", utc=True, errors="coerce")
+    dates.attrs["found"] = time.tolist()
+    return dates
 
 # %% ../nbs/02_frames.ipynb #b9140ac5
 def check_interactions(
@@ -129,12 +191,26 @@ def check_interactions(
         raise InputError(f"interactions, row {row}: '{key}' is missing; fill it or drop the row")
     if not len(interactions):
         raise InputError("interactions: no users; give at least three rows of each")
+    frame = interactions.assign(user=whole_ids(interactions["user"]), item=whole_ids(interactions["item"]))
+    order = pd.factorize(frame["user"])[0]
     if "time" not in interactions:
-        return interactions.iloc[pd.factorize(interactions["user"])[0].argsort(kind="stable")]
+        return frame.iloc[order.argsort(kind="stable")]
     if (endless := interactions["time"].isin([np.inf, -np.inf])).any():
         raise InputError(f"interactions, row {int(endless.argmax())}: 'time' is infinite; fill it or drop the row")
-    frame = interactions.assign(time=unix_seconds(interactions["time"]))
-    return frame.iloc[np.lexsort((frame["time"], pd.factorize(frame["user"])[0]))]
+    frame = frame.assign(time=unix_seconds(interactions["time"]))
+    return frame.iloc[np.lexsort((frame["time"], order))]
+
+# %% ../nbs/02_frames.ipynb #a9a4e41d
+def drop_short_histories(
+    interactions: pd.DataFrame,  # Columns `user` and `item`
+    least: int,  # Interactions that every user must have
+) -> pd.DataFrame:  # The rows that remain, in their order
+    "Leave out users with fewer interactions; warns how many they are"
+    size = interactions.groupby("user")["item"].transform("size")
+    if few := interactions.loc[size < least, "user"].nunique():
+        total = interactions["user"].nunique()
+        warnings.warn(f"{few:,} of {total:,} users have fewer than {least} interactions: left out", stacklevel=3)
+    return interactions[size >= least]
 
 # %% ../nbs/02_frames.ipynb #1dfbd603
 def k_core(

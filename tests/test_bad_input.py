@@ -43,7 +43,7 @@ WRONG = {
         "sequences.txt",
         "1 10 20 30\n1 30 20 10\n",
         ", line 2: user 1 has line 1 already",
-        "one line a user",
+        "one line per user",
     ),
     "nothing": ("sequences.txt", "", ", line 1: no users", "at least one history"),
     "binary": ("sequences.txt", b"1 10 20 30\n2 \xff\xfe\n", ", line 2: not UTF-8", "save the file as UTF-8"),

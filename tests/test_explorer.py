@@ -1,32 +1,28 @@
 "The explorer without a browser: hostile titles, models that do not redistribute, runs without epochs, wrong clicks."
 
+import os
 import re
+import shutil
+import subprocess
 import sys
 from dataclasses import replace
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 import torch
 
 from intrr.core import InputError
 from intrr.experiments import Run, Setup, size_recipe
-from intrr.explorer import (
-    ACTIONS,
-    COLOUR_BY,
-    VIEWS,
-    Exploration,
-    Explorer,
-    State,
-    act,
-    explore,
-    page,
-    rank_items,
-    recommend,
-    search,
-)
+from intrr.explorer import ACTIONS, Exploration, apply_action, explore, explorer_page
+from intrr.explorer.numbers import Explorer, search_items
+from intrr.explorer.pieces import COLOUR_BY
+from intrr.explorer.ranking import rank_items, top_items
+from intrr.explorer.views import VIEWS, State
 from intrr.readers import write_folder
 from intrr.synthetic import make_catalogue
 
+ROOT = Path(__file__).parents[1]
 TITLES = {
     0: "<script>alert(1)</script>",
     1: '"><img src=x onerror=alert(1)>',
@@ -68,7 +64,7 @@ class Elements(HTMLParser):
     def __init__(self, text):
         super().__init__()
         self.tags, self.attributes, self.text, self.open = set(), set(), "", []
-        self.feed(text)
+        self.feed(str(text))
         assert not self.open
 
     def handle_starttag(self, tag, attrs):
@@ -89,12 +85,12 @@ def every_page(explorer):
     state = State(0, history=tuple(TITLES), before=tuple(TITLES)[1:])
     for view in VIEWS:
         for row in TITLES:
-            yield view, page(explorer, replace(state, view=view, item=row))
+            yield view, explorer_page(explorer, replace(state, view=view, item=row))
     for prefix in [(), *(explorer.run.sids.sid(0)[:depth] for depth in (1, 2, 3, 4))]:
         for colour in COLOUR_BY:
-            yield "tree", page(explorer, replace(state, view="tree", prefix=prefix, colour=colour))
+            yield "tree", explorer_page(explorer, replace(state, view="tree", prefix=prefix, colour=colour))
     for query in ("a", "<", "<0", "alert", "nothing has this name"):
-        yield "search", page(explorer, replace(state, query=query))
+        yield "search", explorer_page(explorer, replace(state, query=query))
 
 
 @pytest.mark.parametrize("model", ["intrr", "sasrec", "flat", "knn"])
@@ -104,7 +100,7 @@ def test_titles_are_text_in_every_view(run, model):
         assert seen.tags <= TAGS, (view, seen.tags - TAGS)
         assert not [a for a in seen.attributes if a.startswith("on") or a in ("src", "href")], view
     explorer = Explorer.open(run, model)
-    text = Elements(page(explorer, State(0, history=tuple(TITLES), view="user"))).text
+    text = Elements(explorer_page(explorer, State(0, history=tuple(TITLES), view="user"))).text
     assert explorer.shop.titles[:3] == [TITLES[row] for row in range(3)]
     assert all(explorer.shop.titles[row] in text for row in TITLES)
 
@@ -120,12 +116,48 @@ def test_snapshot_stands_by_itself(explorer):
 def test_all_views_of_a_model_without_redistribution(run):
     for model in ("sasrec", "flat", "knn"):
         explorer = Explorer.open(run, model)
-        assert f"the model '{model}' does not redistribute" in Elements(page(explorer, State(9))).text
-        assert f"the model '{model}' does not redistribute" in Elements(page(explorer, State(9, view="dial"))).text
-        best = recommend(explorer, [9, 10], k=5)
+        assert f"the model '{model}' does not redistribute" in Elements(explorer_page(explorer, State(9))).text
+        assert (
+            f"the model '{model}' does not redistribute"
+            in Elements(explorer_page(explorer, State(9, view="dial"))).text
+        )
+        best = top_items(explorer, [9, 10], k=5)
         assert best["row"].tolist() == rank_items(explorer.model, [9, 10]).order[:5].tolist()
         assert "lost" not in best and ("path" in best) == (model != "knn")
-        assert "movers" not in page(explorer, State(9, view="tree"))
+        assert "movers" not in explorer_page(explorer, State(9, view="tree"))
+
+
+@pytest.mark.parametrize(("model", "parts"), [("intrr", ["path", "item", "counted"]), ("sasrec", ["item", "counted"])])
+def test_a_pooled_model_is_shown_whole(run, tmp_path, model, parts):
+    "The ranking is that of the whole score, with the share of each part; no beam decodes it"
+    whole = Run.create(tmp_path / "whole", run.setup, progress=False)
+    whole.train(model, replace(size_recipe(model, size="trial", parts="all"), epochs=2), device="cpu", progress=False)
+    explorer = Explorer.open(whole, model)
+    history = torch.tensor([[9, 10, 11]])
+    assert type(explorer.model).__name__ == "Pooled" and explorer.network is explorer.model.network
+    best = top_items(explorer, [9, 10, 11], k=5)
+    assert best["row"].tolist() == explorer.model.topk(history, 5, exclude=history)[1][0].tolist()
+    assert [list(lifts) for lifts in best["lifts"]] == [parts] * 5 and "beam" not in best
+    text = Elements(explorer_page(explorer, State(9, view="user", history=(9, 10, 11)))).text
+    assert all(text.count(name) >= 5 for name in parts) and "A beam of" not in text
+    for _, page in every_page(explorer):
+        assert Elements(page).tags <= TAGS
+
+
+def test_style_and_script_are_clean():
+    "Lint and format of the two files that no notebook holds"
+    biome = shutil.which("biome", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    if not biome:
+        pytest.skip("no biome: pip install 'intrr[dev]'")
+    files = [str(p) for p in sorted((ROOT / "intrr/explorer").glob("explorer.*"))]
+    assert len(files) == 2
+    done = subprocess.run(
+        [biome, "check", "--config-path=.biome.json", "--error-on-warnings", *files],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_runs_that_lack_something(run, tmp_path):
@@ -133,20 +165,20 @@ def test_runs_that_lack_something(run, tmp_path):
         explore(tmp_path)
     with pytest.raises(InputError, match="no trained 'tiger'"):
         explore(run, "tiger")
-    bare = replace(Explorer.open(run), kept={}, texts=None, telling=[3])
-    assert "Train with run.train(keep=1)" in Elements(page(bare, State(3, view="dial"))).text
-    assert "its encoder is not here" in Elements(page(bare, State(3))).text
+    bare = replace(Explorer.open(run), kept={}, texts=None, suggested=[3])
+    assert "Train with run.train(keep=1)" in Elements(explorer_page(bare, State(3, view="dial"))).text
+    assert "its encoder is not here" in Elements(explorer_page(bare, State(3))).text
 
 
 def test_without_the_extra(explorer, monkeypatch):
     monkeypatch.setitem(sys.modules, "anywidget", None)
     from intrr import explorer as module
 
-    module._live_class.cache_clear()
+    module._widget_class.cache_clear()
     with pytest.raises(InputError, match=re.escape("the explorer needs anywidget: pip install 'intrr[explore]'")):
         _ = Exploration(explorer).widget
     assert "ix-box" in Exploration(explorer).snapshot()
-    module._live_class.cache_clear()
+    module._widget_class.cache_clear()
 
 
 @pytest.mark.parametrize(
@@ -166,46 +198,46 @@ def test_without_the_extra(explorer, monkeypatch):
 )
 def test_a_wrong_click_changes_nothing(explorer, do, at, said):
     state = State(3, history=(1, 2))
-    after = act(explorer, state, do, at)
+    after = apply_action(explorer, state, do, at)
     assert said in after.note and replace(after, note="") == state
-    assert said in Elements(page(explorer, after)).text
+    assert said in Elements(explorer_page(explorer, after)).text
 
 
 def test_history_is_written(explorer):
     state = State(3)
     for row in (5, 6, 7):
-        state = act(explorer, state, "add", row)
+        state = apply_action(explorer, state, "add", row)
     assert state.history == (5, 6, 7) and state.before == (5, 6) and state.view == "item"
-    assert act(explorer, state, "earlier", 2).history == (5, 7, 6)
-    assert act(explorer, state, "earlier", 0).history == (5, 6, 7)
-    assert act(explorer, state, "later", 0).history == (6, 5, 7)
-    assert act(explorer, state, "later", 2).history == (5, 6, 7)
-    assert act(explorer, state, "remove", 1).history == (5, 7)
-    assert act(explorer, state, "clear").history == ()
-    assert "history is empty" in Elements(page(explorer, State(3, view="user"))).text
+    assert apply_action(explorer, state, "earlier", 2).history == (5, 7, 6)
+    assert apply_action(explorer, state, "earlier", 0).history == (5, 6, 7)
+    assert apply_action(explorer, state, "later", 0).history == (6, 5, 7)
+    assert apply_action(explorer, state, "later", 2).history == (5, 6, 7)
+    assert apply_action(explorer, state, "remove", 1).history == (5, 7)
+    assert apply_action(explorer, state, "clear").history == ()
+    assert "history is empty" in Elements(explorer_page(explorer, State(3, view="user"))).text
 
 
 def test_history_of_a_user(explorer):
-    state = act(explorer, State(3), "user", 11)
+    state = apply_action(explorer, State(3), "user", 11)
     data = explorer.run.dataset
     assert list(state.history) == data.test().full(torch.tensor([11]))[0].tolist() and state.view == "user"
-    text = Elements(page(explorer, state)).text
+    text = Elements(explorer_page(explorer, state)).text
     rank = int(rank_items(explorer.model, state.history).rank[data.test().target[11]])
     assert f"rank {rank:,} of 120" in text
 
 
 def test_epochs(explorer):
-    state = act(explorer, State(3), "epoch", 0)
-    assert "after 0 epochs" in page(explorer, state)
-    assert "after 1 epochs" in page(explorer, act(explorer, state, "epoch", 1))
-    assert "after 1 epochs" in page(explorer, act(explorer, state, "epoch", 77))
+    state = apply_action(explorer, State(3), "epoch", 0)
+    assert "after 0 epochs" in explorer_page(explorer, state)
+    assert "after 1 epochs" in explorer_page(explorer, apply_action(explorer, state, "epoch", 1))
+    assert "after 1 epochs" in explorer_page(explorer, apply_action(explorer, state, "epoch", 77))
 
 
 def test_a_click_reaches_the_widget(explorer):
     tour = Exploration(explorer)
     before = tour.widget.html
     tour.widget._handle_custom_msg({"do": "view", "at": "tree"}, [])
-    assert tour.state.view == "tree" and tour.widget.html == page(explorer, tour.state) != before
+    assert tour.state.view == "tree" and tour.widget.html == explorer_page(explorer, tour.state) != before
     assert tour.widget.answered == 1
     tour.widget._handle_custom_msg({}, [])
     assert tour.widget.answered == 2 and "cannot do" in tour.widget.html
@@ -214,7 +246,7 @@ def test_a_click_reaches_the_widget(explorer):
 
 
 def test_search(explorer):
-    assert 3 in search(explorer, "TENT 🏕️") and search(explorer, "alert(1") != []
-    assert set(search(explorer, "<" + ", ".join(map(str, explorer.run.sids.sid(5))))) == {5}
-    assert search(explorer, str(explorer.run.dataset.items["id"].iloc[17]))
+    assert 3 in search_items(explorer, "TENT 🏕️") and search_items(explorer, "alert(1") != []
+    assert set(search_items(explorer, "<" + ", ".join(map(str, explorer.run.sids.sid(5))))) == {5}
+    assert search_items(explorer, str(explorer.run.dataset.items["id"].iloc[17]))
     assert set(ACTIONS) >= {"item", "find", "add", "remove", "user", "width", "into", "epoch"}

@@ -20,11 +20,15 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[1]
-MODULES = sorted(p.stem for p in (ROOT / "intrr").glob("*.py"))
+FILES = sorted(p.relative_to(ROOT).as_posix() for p in (ROOT / "intrr").rglob("*.py"))
+MODULES = [f.removesuffix(".py").removesuffix("/__init__").replace("/", ".") for f in FILES]
+ASSETS = {"intrr/py.typed", "intrr/explorer/explorer.css", "intrr/explorer/explorer.js"}
 
 
 def check(*command, cwd=None):
-    done = subprocess.run(list(map(str, command)), cwd=cwd, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    env = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}  # or the sources would be found there
+    words = list(map(str, command))
+    done = subprocess.run(words, cwd=cwd, env=env, capture_output=True, text=True, stdin=subprocess.DEVNULL)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -80,7 +84,7 @@ def empty(tmp_path_factory, dist):
 
 def test_wheel_holds(dist):
     names = zipfile.ZipFile(next(dist.glob("*.whl"))).namelist()
-    assert {f"intrr/{m}.py" for m in MODULES} | {"intrr/py.typed"} <= set(names)
+    assert {*FILES, *ASSETS} <= set(names)
     assert any(n.endswith("licenses/LICENSE") for n in names)
     assert {n.split("/")[0].split("-")[0] for n in names} == {"intrr"}
 
@@ -88,15 +92,14 @@ def test_wheel_holds(dist):
 def test_sdist_holds(dist):
     with tarfile.open(next(dist.glob("*.tar.gz"))) as archive:
         names = {n.partition("/")[2] for n in archive.getnames()}
-    assert {"settings.ini", "setup.py", "README.md", "LICENSE", "intrr/py.typed"} <= names
-    assert {f"intrr/{m}.py" for m in MODULES} <= names
+    assert {"settings.ini", "setup.py", "README.md", "LICENSE", *FILES, *ASSETS} <= names
 
 
 def test_works_without_extras(empty, tmp_path):
     "Every module is imported, the command answers, and pip finds nothing missing"
     for extra in ("nbdev", "sentence_transformers", "jupyterlab"):
         assert not list(empty.glob(f"lib/python*/site-packages/{extra}"))
-    code = f"import importlib, intrr; [importlib.import_module('intrr.' + m) for m in {MODULES}]; print(intrr.__file__)"
+    code = f"import importlib, intrr; [importlib.import_module(m) for m in {MODULES}]; print(intrr.__file__)"
     assert str(empty) in check(empty / "bin/python", "-c", code, cwd=tmp_path)
     assert "quickstart" in check(empty / "bin/intrr", "--help", cwd=tmp_path)
     assert "No broken requirements" in check(*pip_in(empty), "check")
@@ -115,7 +118,7 @@ def test_every_import_is_declared():
     keys = [k.removesuffix("requirements") for k in settings() if k.endswith("requirements")]
     declared = {canonicalize_name(r.name) for k in keys for r in requirements(k)}
     owners = metadata.packages_distributions()
-    used = {m for p in (ROOT / "intrr").glob("*.py") for m in imported(p)} - set(sys.stdlib_module_names) - {"intrr"}
+    used = {m for p in (ROOT / "intrr").rglob("*.py") for m in imported(p)} - set(sys.stdlib_module_names) - {"intrr"}
     missing = {m for m in used if not {canonicalize_name(o) for o in owners.get(m, [])} & declared}
     assert not missing, f"settings.ini declares no requirement for {sorted(missing)}"
 
