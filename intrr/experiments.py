@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from hashlib import sha256
@@ -53,8 +54,9 @@ from .tuning import fit_baseline, pool_with_transitions
 
 # %% auto #0
 __all__ = ['QUANTIZER_RECIPES', 'SIZES', 'SMALL', 'Setup', 'Experiment', 'size_recipe', 'data_fingerprint', 'folder_fingerprint',
-           'train_model', 'load_model', 'Run', 'make_record', 'evaluate_experiment', 'evaluate_baseline', 'kept_record',
-           'different', 'stage_one', 'known_prior', 'run_experiment']
+           'origin_codes', 'origin_of', 'train_model', 'load_model', 'check_own_files', 'Run', 'make_record',
+           'evaluate_experiment', 'evaluate_baseline', 'kept_record', 'different', 'stage_one', 'known_prior',
+           'run_experiment']
 
 # %% ../nbs/63_experiments.ipynb #57c538f7
 QUANTIZER_RECIPES = ("recommended", "paper")  # Our settings of a quantizer, or those of its `paper`
@@ -244,6 +246,22 @@ def _read_fingerprint(source: str, files: tuple[tuple[str, int], ...]) -> str:
     return data_fingerprint(open_dataset(source))
 
 
+def origin_codes(
+    sids: SemanticIDs,
+) -> str:
+    "A fingerprint of Semantic IDs"
+    return fingerprint([list(sids.sizes), sha256(sids.codes.numpy().tobytes()).hexdigest()])
+
+
+def origin_of(
+    model: str,  # A name in `MODELS`
+    sids: SemanticIDs,
+    dataset: Dataset,
+) -> dict[str, str]:  # By what
+    "Fingerprints of what weights are of, by which weights of other IDs, data or another model are refused"
+    return {"model": model, "data": data_fingerprint(dataset), "sids": origin_codes(sids)}
+
+
 def train_model(
     model: str,  # A name in `MODELS`
     recipe: Recipe,
@@ -262,9 +280,10 @@ def train_model(
     net = build_model(model, sids, recipe, features).to(pick_device(device))
     if first_process() and not (checkpoint and resume and checkpoint.exists()):
         on_epoch(0, net)
-    now = fit(net, dataset, seed, checkpoint, resume, progress, lambda p: on_epoch(p.epoch, net))
+    origin = origin_of(model, sids, dataset)
+    now = fit(net, dataset, seed, checkpoint, resume, progress, lambda p: on_epoch(p.epoch, net), origin=origin)
     params = sum(p.numel() for p in net.parameters())
-    return net, {"model": model, "recipe": recipe, "seed": seed, "params": params, "progress": now}
+    return net, {"model": model, "recipe": recipe, "seed": seed, "params": params, "progress": now, "origin": origin}
 
 # %% ../nbs/63_experiments.ipynb #dd606032
 def load_model(
@@ -272,15 +291,32 @@ def load_model(
     sids: SemanticIDs,  # That it was trained on
     device: str = "auto",
     features: Tensor | None = None,  # Text features of the items, `(N, F)`, where it was trained with them
+    model: str | None = None,  # What it must be, if only one will do
 ) -> tuple[SequenceModel, dict[str, Any]]:  # The model, ready to score, and what it was trained with
-    "A trained model; raises `InputError` if the file is damaged, no model's, or of another catalogue"
+    "A trained model; raises `InputError` if the file is damaged, no model's, of another model or of other IDs"
     weights, meta = load_tensors(path)
     try:
+        if model and meta["model"] != model:
+            raise InputError(f"{path}: weights of '{meta['model']}', not of '{model}'; train '{model}', or rename it")
+        seen, today = meta.get("origin"), origin_codes(sids)
+        if seen and seen["sids"] != today:
+            raise InputError(f"{path}: trained on other Semantic IDs than those beside it; train it again")
         net = build_model(meta["model"], sids, Recipe.read(meta["recipe"]), features)
     except (KeyError, TypeError) as e:
         raise InputError(f"{path}: not the weights of a model ({e}); train it again") from e
     load_weights(net, weights, path)
     return net.to(pick_device(device)).eval(), meta
+
+# %% ../nbs/63_experiments.ipynb #803d87e6
+def check_own_files(
+    folder: Path,  # For a new run
+) -> None:
+    "Raise `InputError` for files that are in the way; those of a run that was stopped before it was whole are not"
+    for path in folder.glob("*.safetensors"):
+        try:
+            load_tensors(path)
+        except InputError as e:
+            raise InputError(f"{folder}: {path.name} is there and not of a run; choose another folder") from e
 
 # %% ../nbs/63_experiments.ipynb #5ec3aa78
 @dataclass(frozen=True, eq=False)
@@ -303,6 +339,7 @@ class Run:
                     f"{folder}: holds a run of another setup ({run.setup}); name another folder or remove it"
                 )
             return run
+        check_own_files(folder)
         dataset = setup.open()
         quantizer = setup.fit_quantizer(x := setup.embed(dataset, pick_device(device), progress), progress)
         sids = quantizer.sids(x, dataset=dataset.name)
@@ -333,7 +370,10 @@ class Run:
             raise InputError(
                 f"{folder}: '{setup.data}' is no longer the data that this run was made with; make a new run"
             )
-        return cls(folder, setup, dataset, SemanticIDs.load(folder / "sids.safetensors"))
+        sids = SemanticIDs.load(folder / "sids.safetensors")
+        if sids.n_items != dataset.n_items:
+            raise InputError(f"{folder}: IDs of {sids.n_items} items, data of {dataset.n_items}; make a new run")
+        return cls(folder, setup, dataset, sids)
 
     @property
     def trained(self) -> list[str]:
@@ -385,13 +425,23 @@ class Run:
         keep: int = 0,  # Keep the weights of every so many epochs too, and those at the start; 0: none
     ) -> Progress:
         "Train a model and keep its best weights; processes of a launcher share the steps, and the first one writes"
-        recipe, check = recipe or self.recipe(model), self.folder / f"{model}.checkpoint.safetensors"
+        recipe = recipe or self.recipe(model)
+        with file_lock(self.folder / f".{model}.lock") if first_process() else nullcontext(True) as ours:
+            if not ours:
+                raise InputError(f"{self.folder}: another process trains '{model}' here; wait, or use another folder")
+            return self._train(model, recipe, seed, resume, device, progress, keep)
+
+    def _train(
+        self, model: str, recipe: Recipe, seed: int, resume: bool, device: str, progress: bool, keep: int
+    ) -> Progress:
+        check = self.folder / f"{model}.checkpoint.safetensors"
         if first_process() and not resume:
             shutil.rmtree(self.folder / f"{model}-epochs", ignore_errors=True)
 
         def on_epoch(epoch: int, net: SequenceModel) -> None:
             if keep and epoch % keep == 0:
-                meta = {"model": model, "recipe": recipe, "seed": seed, "epoch": epoch}
+                origin = origin_of(model, self.sids, self.dataset)
+                meta = {"model": model, "recipe": recipe, "seed": seed, "epoch": epoch, "origin": origin}
                 save_tensors(net.state_dict(), self.epoch_file(model, epoch), meta)
 
         features = self.features(recipe, device, progress)
@@ -428,7 +478,7 @@ class Run:
             here = ", ".join([*self.trained, *model_names(trained=False)])
             raise InputError(f"{self.folder}: no trained '{model}'; here are {here}")
         recipe = Recipe.read(load_tensors(path)[1]["recipe"])
-        net, meta = load_model(path, self.sids, device, self.features(recipe, device))
+        net, meta = load_model(path, self.sids, device, self.features(recipe, device), model)
         if recipe.prior and epoch is None:
             return Pooled.load(self.folder / f"{model}.pool.safetensors", net), meta
         return net, meta
@@ -620,5 +670,5 @@ def run_experiment(
     save_ranks(found, ranks_path(made, results))
     save_record(made, results)
     for file in check.parent.glob(f"*{check.name}*"):  # with what a kill may have left half-written
-        file.unlink()
+        shutil.rmtree(file) if file.is_dir() else file.unlink()
     return made

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from .core import InputError, load_tensors, pick_device, save_json, save_tensors
 from .data import Dataset
-from .experiments import Run, data_fingerprint
+from .experiments import Run, data_fingerprint, origin_of
 from .features import TextFeatures
 from .flattened import CodeTokens
 from .intrr_model import IntRR
@@ -176,13 +176,14 @@ def write_model(
     name: str,
     model: Recommender,  # From `extend_scores`
     meta: Mapping[str, Any],  # What it was trained with
+    origin: Mapping[str, str],  # What it is of now, see `origin_of`
 ) -> None:
     "Write a model as `Run.train` does"
     if isinstance(model, Pooled):
         model.save(folder / f"{name}.pool.safetensors")
     net = model.network if isinstance(model, Pooled) else model
     assert isinstance(net, SequenceModel)
-    save_tensors(net.state_dict(), folder / f"{name}.safetensors", {**meta, "recipe": net.recipe})
+    save_tensors(net.state_dict(), folder / f"{name}.safetensors", {**meta, "recipe": net.recipe, "origin": origin})
 
 # %% ../nbs/66_new_items.ipynb #38c00027
 def add_items(
@@ -209,13 +210,14 @@ def add_items(
     wide = {k: extend_scores(m, sids, features[recipes[k].text], run.dataset, new) for k, (m, _) in loaded.items()}
 
     write_folder(dataset, data := folder.resolve() / run.dataset.name)
-    setup = replace(run.setup, data=str(data), encoder=run.setup.text_encoder)
+    setup = replace(run.setup, data=data.name, encoder=run.setup.text_encoder)  # within the folder
+    extended = replace(setup, data=str(data)).open()
     sids.save(folder / "sids.safetensors")
     for name in ("quantizer.safetensors", *(f"text-{kind}.safetensors" for kind in features)):
         shutil.copyfile(run.folder / name, folder / name)
     for kind, t in features.items():
         save_tensors({"features": t}, folder / f"features-{kind}.safetensors")
     for name, model in wide.items():
-        write_model(folder, name, model, loaded[name][1])
-    save_json({"setup": setup, "data": data_fingerprint(setup.open()), "learned": run.learned}, folder / "run.json")
+        write_model(folder, name, model, loaded[name][1], origin_of(name, sids, extended))
+    save_json({"setup": setup, "data": data_fingerprint(extended), "learned": run.learned}, folder / "run.json")
     return Run.open(folder)
