@@ -305,7 +305,7 @@ _MOVED = {
     "from_frame": ("data", "Dataset.from_frame"),
     "load": ("readers", "read_folder"),
     "save": ("readers", "write_folder"),
-    "read_amazon": ("readers", "read_amazon"),
+    "read_amazon": ("formats", "read_amazon"),
 }
 
 
