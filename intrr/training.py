@@ -33,7 +33,8 @@ from .recommenders import Recommender, SequenceModel
 
 # %% auto #0
 __all__ = ['Recorder', 'Stepper', 'validation_recall', 'Progress', 'save_checkpoint', 'optimizer_state', 'load_checkpoint',
-           'load_weights', 'make_stepper', 'epoch_batches', 'take_steps', 'train_epoch', 'weights_of', 'fit']
+           'check_moments', 'load_weights', 'make_stepper', 'epoch_batches', 'take_steps', 'train_epoch', 'weights_of',
+           'fit']
 
 # %% ../nbs/51_training.ipynb #70fe6c14
 class Recorder:
@@ -162,6 +163,7 @@ class Progress:
     "Where a training run stands"
 
     seed: int = 0  # Of the batches and of dropout
+    origin: dict[str, str] = field(default_factory=dict)  # Fingerprints of what it is of, such as `data` and `sids`
     epoch: int = 0  # Epochs done
     best: float = -1.0  # Best validation Recall@10
     best_epoch: int = 0  # When it was reached, from 1
@@ -223,9 +225,9 @@ def load_checkpoint(
     path: Path,
     model: SequenceModel,
     optimizer: torch.optim.Optimizer,
-    seed: int,  # Of the run that goes on
+    start: Progress,  # Of the run that goes on
 ) -> tuple[dict[str, Tensor], Progress]:  # Best weights, and where the run stood
-    "Put a checkpoint back; raises `InputError` if it is damaged, or of another recipe, shape or seed"
+    "Put a checkpoint back; raises `InputError` if it is damaged, or of another recipe, shape, seed or origin"
     tensors, meta = load_tensors(path)
     try:
         same = Recipe.read(meta["recipe"]) == model.recipe
@@ -237,12 +239,29 @@ def load_checkpoint(
     parts = ("model.", "best.", "optimizer.")
     part = {p: {k[len(p) :]: v for k, v in tensors.items() if k.startswith(p)} for p in parts}
     load_weights(model, part["model."], path)
-    groups = optimizer.state_dict()["param_groups"]
-    optimizer.load_state_dict({"state": optimizer_state(part["optimizer."]), "param_groups": groups})
     now = Progress(**meta["progress"])
-    if now.seed != seed:
-        raise InputError(f"{path}: a run of seed {now.seed}, not {seed}; resume that one, or start anew")
+    if now.seed != start.seed:
+        raise InputError(f"{path}: a run of seed {now.seed}, not {start.seed}; resume that one, or start anew")
+    if changed := [k for k in start.origin if now.origin.get(k) != start.origin[k]]:
+        raise InputError(f"{path}: its {' and '.join(changed)} are not those of today; start anew, or put them back")
+    groups, state = optimizer.state_dict()["param_groups"], optimizer_state(part["optimizer."])
+    check_moments(optimizer, state, path)
+    optimizer.load_state_dict({"state": state, "param_groups": groups})
     return part["best."], now
+
+# %% ../nbs/51_training.ipynb #0a8e63a5
+def check_moments(
+    optimizer: torch.optim.Optimizer,
+    state: Mapping[int, Mapping[str, Tensor]],  # What `optimizer_state` gave
+    source: str | Path,  # The file, for the message
+) -> None:
+    "Raise `InputError` for moments that are not of the shape of a parameter, or of one number per row"
+    own = [p.shape for group in optimizer.param_groups for p in group["params"]]
+    for i, moments in state.items():
+        shape = own[i] if i < len(own) else None
+        for name, value in moments.items():
+            if shape is None or (value.ndim and value.shape not in (shape, shape[:1])):
+                raise InputError(f"{source}: '{name}' of parameter {i} is {tuple(value.shape)}; the file is damaged")
 
 # %% ../nbs/51_training.ipynb #4a859092
 def load_weights(
@@ -354,26 +373,27 @@ def fit(
     on_epoch: Callable[[Progress], Any] | None = None,  # Called after each epoch, in the first process
     fixed: bool | None = None,  # Batches of few shapes; default: on a GPU, where the model can
     pause: float = 30.0,  # Seconds between two checkpoints, at least; an epoch that ends sooner is not written
+    origin: Mapping[str, str] | None = None,  # Fingerprints that a checkpoint must share, such as of the data
 ) -> Progress:  # Epochs, seconds, the best validation Recall@10, the curve
     "Train until validation Recall@10 has not risen for `patience` epochs, or for `epochs` epochs"
     keep_freed_memory()
-    stepper, now, best = make_stepper(model, dataset, fixed), Progress(seed), weights_of(model)
+    stepper, now, best = make_stepper(model, dataset, fixed), Progress(seed, dict(origin or {})), weights_of(model)
     recipe, optimizer, processes = model.recipe, stepper.optimizer, stepper.processes
     processes.agree(model)
     written, first = -math.inf, processes.rank == 0
     if checkpoint and resume and Path(checkpoint).exists():
-        best, now = load_checkpoint(Path(checkpoint), model, optimizer, seed)
+        best, now = load_checkpoint(Path(checkpoint), model, optimizer, now)
     while now.goes_on(recipe):
         parts, seconds = train_epoch(stepper, now, progress)
         with stopwatch(model.device) as check:
             recall = validation_recall(model, dataset.valid(), sample=recipe.validation_users, processes=processes)
         if now.add(parts, recall, seconds, check["seconds"]):
             best = weights_of(model)
+        if on_epoch and first:
+            on_epoch(now)  # before the checkpoint: what it writes is never behind it
         if checkpoint and first and (time.monotonic() >= written + pause or not now.goes_on(recipe)):
             save_checkpoint(Path(checkpoint), model, optimizer, best, now)
             written = time.monotonic()
-        if on_epoch and first:
-            on_epoch(now)
     model.load_state_dict(best)
     model.eval().fixed = False
     return now
