@@ -53,9 +53,9 @@ def _json_object(line: str, place: str) -> dict[str, Any]:
     try:
         record = json.loads(line)
     except (ValueError, RecursionError) as e:
-        raise InputError(f"{place}: not valid JSON ({e}); write one object a line") from e
+        raise InputError(f"{place}: not valid JSON ({e}); write one object per line") from e
     if not isinstance(record, dict):
-        raise InputError(f"{place}: {line!r:.40} is no object; write one object a line")
+        raise InputError(f"{place}: {line!r:.40} is no object; write one object per line")
     return record
 
 # %% ../nbs/16_formats.ipynb #0fc4ccd9

@@ -119,7 +119,7 @@ def _read_items(path: Path) -> pd.DataFrame:
         except (ValueError, RecursionError) as e:
             why = f"{e.msg}, column {e.colno}" if isinstance(e, json.JSONDecodeError) else e
             what = f"not valid JSON ({why})"
-            raise InputError(f"{path}, line {n}: {what}; write one object a line") from e
+            raise InputError(f"{path}, line {n}: {what}; write one object per line") from e
     return items_from_records(records, lambda n: f"{path}, line {n + 1}")
 
 

@@ -32,10 +32,10 @@ def check_embeddings(
 ) -> Tensor:  # `x` itself
     "Pass on embeddings that fit the items; raises `InputError` on another shape, NaN or infinity"
     if x.ndim != 2 or x.shape[1] == 0:
-        raise InputError(f"{source}: shape {tuple(x.shape)}; give one row an item, (n_items, dim)")
+        raise InputError(f"{source}: shape {tuple(x.shape)}; give one row per item, (n_items, dim)")
     if len(x) != n_items:
         raise InputError(
-            f"{source}: {len(x)} rows for {n_items} items; give one row an item, in the order of the items"
+            f"{source}: {len(x)} rows for {n_items} items; give one row per item, in the order of the items"
         )
     bad = (~x.isfinite().all(dim=1)).nonzero().flatten().tolist()
     if bad:
