@@ -199,7 +199,7 @@ def _save_features(features: TextFeatures, path: str | Path) -> None:
     meta = {"kind": "text features", "features": features.kind, "vocabulary": None if v is None else list(v.vocabulary)}
     save_tensors({k: x for k, x in parts.items() if x is not None}, path, meta)
 
-
+# %% ../nbs/14_features.ipynb #088f2bb5
 def _load_features(path: str | Path) -> tuple[str, WordVectors | None, Tensor | None, Tensor | None, Tensor | None]:
     parts, meta = load_tensors(path)
     if not isinstance(meta, dict) or meta.get("kind") != "text features":

@@ -68,7 +68,7 @@ COLUMN_NAMES = {  # In this order, whatever the case and the underscores
     "brand": "brand maker store manufacturer author",
 }
 
-
+# %% ../nbs/16_formats.ipynb #819be51b
 def rename_columns(
     frame: pd.DataFrame,
     place: str,  # Where the table comes from, for errors
@@ -154,7 +154,7 @@ GENRES = (  # Of `u.item`, in the order of its last columns
     "Film-Noir", "Horror", "Musical", "Mystery", "Romance", "Sci-Fi", "Thriller", "War", "Western",
 )  # fmt: skip
 
-
+# %% ../nbs/16_formats.ipynb #c5144e4e
 def read_movielens(
     folder: str | Path,
     **options: Any,  # As in `Dataset.from_frame`

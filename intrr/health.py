@@ -13,6 +13,7 @@ import pandas as pd
 import torch
 import torch.nn.functional as F
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
 from .data import Dataset
@@ -188,6 +189,7 @@ def _plot_usage(
         ax.plot([1, size], [100 / size] * 2, ":", color=colour)
     ax.set(title="Use of the codes", xlabel="rank of the code", ylabel="items with the code (%)", ylim=(0, None))
     ax.legend()
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 # %% ../nbs/21_health.ipynb #0f5c09bf
 def _plot_kept(

@@ -122,7 +122,7 @@ def _read_items(path: Path) -> pd.DataFrame:
             raise InputError(f"{path}, line {n}: {what}; write one object per line") from e
     return items_from_records(records, lambda n: f"{path}, line {n + 1}")
 
-
+# %% ../nbs/11_readers.ipynb #b5b75945
 def _whole_characters(record: Any) -> Any:
     "The same with a question mark for each half of a surrogate pair, which JSON may hold and no file can"
     return json.loads(json.dumps(record, ensure_ascii=False).encode("utf-8", "replace"))

@@ -77,11 +77,11 @@ def minilm_folder() -> str | None:  # None if the package is absent
     ]
     return str(found[0]) if found else None
 
-
+# %% ../nbs/13_text.ipynb #5f1ab736
 def _full_name(encoder: str) -> str:
     return DEFAULT_ENCODER if encoder == DEFAULT_ENCODER.split("/")[1] else encoder
 
-
+# %% ../nbs/13_text.ipynb #46de39c4
 def _reason(e: Exception) -> str:
     "The first line of what went wrong"
     return (str(e).strip().splitlines() or [type(e).__name__])[0][:120]
@@ -153,6 +153,13 @@ def _from_cache(file: Path, n_items: int) -> Tensor | None:
     except (InputError, KeyError):
         return None
 
+# %% ../nbs/13_text.ipynb #72d0d82f
+def _run_encoder(texts: Sequence[str], encoder: str, device: str | torch.device, batch: int, progress: bool) -> Tensor:
+    model = _load_encoder(encoder, device)
+    model.max_seq_length = min(model.max_seq_length or MAX_TOKENS, MAX_TOKENS)
+    x = torch.from_numpy(model.encode(list(texts), batch_size=batch, show_progress_bar=progress)).float()
+    return check_embeddings(x, len(texts), f"encoder '{encoder}'")
+
 # %% ../nbs/13_text.ipynb #9b8b6833
 def encode_texts(
     texts: Sequence[str],  # (N,)
@@ -173,10 +180,7 @@ def encode_texts(
     file = _cache_file(texts, encoder, cache)
     if (x := _from_cache(file, len(texts))) is not None:
         return x
-    model = _load_encoder(encoder, device)
-    model.max_seq_length = min(model.max_seq_length or MAX_TOKENS, MAX_TOKENS)
-    x = torch.from_numpy(model.encode(list(texts), batch_size=batch, show_progress_bar=progress)).float()
-    check_embeddings(x, len(texts), f"encoder '{encoder}'")
+    x = _run_encoder(texts, encoder, device, batch, progress)
     try:
         save_tensors({"x": x}, file, meta={"encoder": encoder})
     except InputError as e:
