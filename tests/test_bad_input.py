@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from intrr.formats import read_amazon
 
 from intrr.core import InputError, fingerprint
 from intrr.data import Dataset
+from intrr.formats import read_amazon
 from intrr.readers import read_folder, write_folder
 from intrr.synthetic import make_catalogue, open_dataset
 from intrr.text import check_embeddings, encode_texts
