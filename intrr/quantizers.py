@@ -226,7 +226,8 @@ def load_quantizer(
     "Read a quantizer; raises `InputError` if the file is missing, damaged or holds something else"
     state, meta = load_tensors(path)
     if not isinstance(meta, dict) or meta.get("kind") != "quantizer" or meta.get("name") not in QUANTIZERS:
-        raise InputError(f"{path}: holds no quantizer of {sorted(QUANTIZERS)}; give a file that `Quantizer.save` wrote")
+        what = f"holds no quantizer of {sorted(QUANTIZERS)}"
+        raise InputError(f"{path}: {what}; give a file of `Quantizer.save`, or import the module that has its class")
     out = QUANTIZERS[meta["name"]](**meta["config"])
     out.state = state
     return out
