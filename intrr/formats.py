@@ -22,8 +22,7 @@ from .frames import check_columns, check_interactions, k_core
 from .readers import read_lines
 
 # %% auto #0
-__all__ = ['COLUMN_NAMES', 'GENRES', 'EDITIONS', 'read_table', 'rename_columns', 'read_tables', 'read_recbole', 'read_movielens',
-           'read_amazon']
+__all__ = ['read_table', 'rename_columns', 'read_tables', 'read_recbole', 'read_movielens', 'read_amazon']
 
 # %% ../nbs/16_formats.ipynb #288f9732
 def read_table(
@@ -59,7 +58,7 @@ def _json_object(line: str, place: str) -> dict[str, Any]:
     return record
 
 # %% ../nbs/16_formats.ipynb #0fc4ccd9
-COLUMN_NAMES = {  # In this order, whatever the case and the underscores
+_COLUMN_NAMES = {  # In this order, whatever the case and the underscores
     "user": "user userid reviewerid customer customerid visitorid uid",
     "item": "item itemid parentasin asin movieid sku product productid articleid iid",
     "time": "time timestamp unixreviewtime datetime date boughtat createdat ts",
@@ -72,7 +71,7 @@ COLUMN_NAMES = {  # In this order, whatever the case and the underscores
 def rename_columns(
     frame: pd.DataFrame,
     place: str,  # Where the table comes from, for errors
-    told: Mapping[str, str | None],  # Our name: that of the table's column; none: found by `COLUMN_NAMES`
+    told: Mapping[str, str | None],  # Our name: that of the table's column; none: found by `_COLUMN_NAMES`
     optional: Sequence[str] = ("time", "title", "brand"),  # Our names that the table may lack
 ) -> pd.DataFrame:  # With our names
     "Call the columns as this package does; raises `InputError` for one that is not there"
@@ -81,7 +80,9 @@ def rename_columns(
     for ours, theirs in told.items():
         if theirs is not None:
             check_columns(frame, place, [theirs])
-        found = theirs if theirs is not None else next((bare[n] for n in COLUMN_NAMES[ours].split() if n in bare), None)
+        found = (
+            theirs if theirs is not None else next((bare[n] for n in _COLUMN_NAMES[ours].split() if n in bare), None)
+        )
         if found is not None and found not in names:
             names[found] = ours
         elif ours not in optional:
@@ -149,7 +150,7 @@ def _tokens(text: Any) -> list[str]:
     return [t for o in found if (t := o.strip(" '\"[]"))]
 
 # %% ../nbs/16_formats.ipynb #789f4bc3
-GENRES = (  # Of `u.item`, in the order of its last columns
+_GENRES = (  # Of `u.item`, in the order of its last columns
     "unknown", "Action", "Adventure", "Animation", "Children's", "Comedy", "Crime", "Documentary", "Drama", "Fantasy",
     "Film-Noir", "Horror", "Musical", "Mystery", "Romance", "Sci-Fi", "Thriller", "War", "Western",
 )  # fmt: skip
@@ -170,7 +171,7 @@ def read_movielens(
     elif (folder / "u.data").exists():
         log, films = _fields(folder / "u.data", "\t", 4), _fields(folder / "u.item", "|", 24)
         items = [
-            {"id": f[0], "title": f[1], "genres": [g for g, on in zip(GENRES, f[5:], strict=True) if on == "1"]}
+            {"id": f[0], "title": f[1], "genres": [g for g, on in zip(_GENRES, f[5:], strict=True) if on == "1"]}
             for f in films
         ]
     else:
@@ -216,7 +217,7 @@ class _Edition(NamedTuple):
     brand: str
 
 
-EDITIONS = (
+_EDITIONS = (
     _Edition("reviewerID", "asin", "unixReviewTime", "brand"),
     _Edition("user_id", "parent_asin", "timestamp", "store"),
 )
@@ -227,7 +228,7 @@ def _read_reviews(path: Path, progress: bool) -> tuple[_Edition, pd.DataFrame]:
     lines = enumerate(tqdm(read_lines(path), desc=path.name, unit=" lines", disable=not progress), 1)
     first = next(lines, (1, "{}"))
     head = _loose(first[1], f"{path}, line 1", [])
-    edition = next((e for e in EDITIONS if e.user in head), EDITIONS[0])
+    edition = next((e for e in _EDITIONS if e.user in head), _EDITIONS[0])
     records = (_loose(line, f"{path}, line {n}", edition[:3]) for n, line in chain([first], lines))
     return edition, pd.DataFrame([[r[k] for k in edition[:3]] for r in records], columns=["user", "item", "time"])
 

@@ -20,14 +20,14 @@ import pandas as pd
 import torch
 
 from .core import InputError, atomic_path, check_regular, to_jsonable
-from .data import Dataset, check_histories
+from .data import Dataset, history_rows
 from .frames import item_text, items_from_frame, items_from_records
 
 # %% auto #0
-__all__ = ['LONGEST_LINE', 'read_lines', 'read_folder', 'write_folder', 'item_table']
+__all__ = ['read_lines', 'read_folder', 'write_folder', 'item_table']
 
 # %% ../nbs/11_readers.ipynb #60363945
-LONGEST_LINE = 2**26  # Bytes; a gzip file of a few MB may hold gigabytes in one line
+_LONGEST_LINE = 2**26  # Bytes; a gzip file of a few MB may hold gigabytes in one line
 
 
 def read_lines(
@@ -38,9 +38,9 @@ def read_lines(
     check_regular(path)
     try:
         with gzip.open(path, "rb") if path.suffix == ".gz" else open(path, "rb") as f:
-            for n, line in enumerate(iter(lambda: f.readline(LONGEST_LINE + 1), b""), 1):
-                if len(line) > LONGEST_LINE:
-                    raise InputError(f"{path}, line {n}: over {LONGEST_LINE >> 20} MB; is this the right file?")
+            for n, line in enumerate(iter(lambda: f.readline(_LONGEST_LINE + 1), b""), 1):
+                if len(line) > _LONGEST_LINE:
+                    raise InputError(f"{path}, line {n}: over {_LONGEST_LINE >> 20} MB; is this the right file?")
                 yield line.decode("utf-8-sig" if n == 1 else "utf-8").rstrip("\r\n")
     except UnicodeDecodeError as e:
         raise InputError(f"{path}, line {n}: not UTF-8 (byte {e.start}); save the file as UTF-8") from e
@@ -139,7 +139,7 @@ def read_folder(
     path, times = _need(folder, f"sequences.{kind}"), _find(folder, f"times.{kind}")
     items = _read_items(_need(folder, "items.jsonl"))
     users, ids, lengths = _read_rows(path)
-    rows = check_histories(_ids(users), ids, lengths, items, lambda u: f"{path}, line {u + 1}")
+    rows = history_rows(_ids(users), ids, lengths, items, lambda u: f"{path}, line {u + 1}")
     offsets = torch.from_numpy(np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64))
     when = torch.from_numpy(_read_times(times, users, lengths)) if times else None
     return Dataset(folder.resolve().name, items, torch.from_numpy(rows), offsets, _ids(users), when)

@@ -22,7 +22,7 @@ from torch import Tensor
 from .core import InputError, fingerprint, load_tensors, save_tensors
 
 # %% auto #0
-__all__ = ['DEFAULT_ENCODER', 'MAX_TOKENS', 'check_embeddings', 'tfidf', 'minilm_folder', 'cache_folder', 'encode_texts']
+__all__ = ['DEFAULT_ENCODER', 'check_embeddings', 'tfidf', 'minilm_folder', 'cache_folder', 'encode_texts']
 
 # %% ../nbs/13_text.ipynb #10e416eb
 def check_embeddings(
@@ -66,7 +66,7 @@ def tfidf(
 
 # %% ../nbs/13_text.ipynb #7a2a7074
 DEFAULT_ENCODER = "sentence-transformers/all-MiniLM-L6-v2"
-MAX_TOKENS = 128  # Longer texts are cut
+_MAX_TOKENS = 128  # Longer texts are cut
 
 
 def minilm_folder() -> str | None:  # None if the package is absent
@@ -132,7 +132,7 @@ def cache_folder(
 def _cache_file(texts: Sequence[str], encoder: str, cache: str | Path | None) -> Path:
     files = sorted(p for p in Path(encoder).rglob("*") if p.is_file()) if Path(encoder).is_dir() else []
     state = [(p.relative_to(encoder), p.stat().st_size, p.stat().st_mtime_ns) for p in files]
-    return cache_folder(cache) / f"text-{fingerprint([list(texts), encoder, state, MAX_TOKENS])}.safetensors"
+    return cache_folder(cache) / f"text-{fingerprint([list(texts), encoder, state, _MAX_TOKENS])}.safetensors"
 
 # %% ../nbs/13_text.ipynb #c99b9252
 def _read_array(path: str, n_items: int) -> Tensor:
@@ -156,7 +156,7 @@ def _from_cache(file: Path, n_items: int) -> Tensor | None:
 # %% ../nbs/13_text.ipynb #72d0d82f
 def _run_encoder(texts: Sequence[str], encoder: str, device: str | torch.device, batch: int, progress: bool) -> Tensor:
     model = _load_encoder(encoder, device)
-    model.max_seq_length = min(model.max_seq_length or MAX_TOKENS, MAX_TOKENS)
+    model.max_seq_length = min(model.max_seq_length or _MAX_TOKENS, _MAX_TOKENS)
     x = torch.from_numpy(model.encode(list(texts), batch_size=batch, show_progress_bar=progress)).float()
     return check_embeddings(x, len(texts), f"encoder '{encoder}'")
 
