@@ -99,7 +99,7 @@ def default_parts(
     size: str | None = None,  # A name in `SIZES`
 ) -> str:
     "What the score is made of by default; raises `InputError` for an unknown model"
-    return "all" if "all" in model_info(model).parts and size != "published" else "ids"
+    return "all" if "all" in model_info(model, trained=True).parts and size != "published" else "ids"
 
 # %% ../nbs/98_commands.ipynb #a66f9731
 def check_model(

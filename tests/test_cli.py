@@ -19,7 +19,7 @@ from intrr.sids import SemanticIDs
 # A process that is started in the background ignores Ctrl-C; here it must not.
 SIGINT = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
 CODE = SIGINT + "import sys; from intrr.cli import main; sys.exit(main())"
-LITTLE = ["--recipe", "dim=16", "hidden=16", "epochs=3"]
+LITTLE = ["--parts", "ids", "--recipe", "dim=16", "hidden=16", "epochs=3"]
 
 
 def intrr(*words, **kw):
