@@ -75,7 +75,7 @@ def described(
     call.__doc__ = f"{fn.__doc__}\n\nExample: {EXAMPLES[name]}"
     return call
 
-
+# %% ../nbs/99_cli.ipynb #40a5b0cf
 def _metavar(hint: Any) -> str | None:
     "A word for what an option takes, where `None` is one of its values"
     kinds = {Path: "PATH", str: "TEXT", int: "INT", float: "FLOAT"}
@@ -118,7 +118,7 @@ def main(
         print(f"intrr: stopped; {how}", file=sys.stderr)
         return 130
 
-
+# %% ../nbs/99_cli.ipynb #17b214a4
 def _main(words: list[str]) -> int:
     if not words or words[0] in ("-h", "--help"):
         print(overview(), flush=True)

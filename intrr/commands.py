@@ -66,7 +66,7 @@ def change_recipe(
             raise InputError(f"recipe: {name}={text} is not what it takes ({kinds[name]})") from e
     return replace(recipe, **new)
 
-
+# %% ../nbs/98_commands.ipynb #f30cde3d
 def _parsed(kind: str, text: str) -> Any:
     "The value of a field of this type; raises ValueError or KeyError"
     if "None" in kind and text.lower() == "none":

@@ -53,7 +53,7 @@ def recommend_after(
     scored = [item | {"score": s} | share for item, s, share in zip(items, score, shares, strict=True)]
     return {"history": describe_items(run, history[0]), "recommendations": scored}
 
-
+# %% ../nbs/95_report.ipynb #6b870bbf
 def _shares(model: Recommender, history: Tensor, rows: Tensor) -> list[dict[str, Any]]:
     "The share of each part of the score, if there are several"
     parts = part_scores(model, history)
@@ -142,13 +142,13 @@ def _recommendations(run: Run, model: Recommender, users: int = 3) -> list[str]:
         parts.append("\n".join(lines))
     return parts
 
-
+# %% ../nbs/95_report.ipynb #eb1459ad
 def _worth(item: dict[str, Any]) -> str:
     "A score, and the shares of its parts"
     shares = (f"{part} {100 * share:.0f} %" for part, share in item.get("shares", {}).items())
     return ", ".join([f"{item['score']:.2f}", *shares])
 
-
+# %% ../nbs/95_report.ipynb #534cd993
 def _as_text(title: str) -> str:
     "A title as Markdown shows it literally, cut to a line"
     return re.sub(r"([\\`*_<>\[\]|#&])", r"\\\1", cut_text(title, 100))
