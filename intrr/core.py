@@ -35,8 +35,7 @@ from torch.utils._pytree import tree_map
 # %% auto #0
 __all__ = ['InputError', 'seed_everything', 'pick_device', 'fast_bf16', 'process_count', 'first_process', 'keep_freed_memory',
            'atomic_path', 'to_jsonable', 'check_regular', 'save_json', 'load_json', 'save_tensors', 'load_tensors',
-           'environment', 'fingerprint', 'stopwatch', 'under_autocast', 'constant', 'WeightCache', 'held_tensors',
-           'own_parts']
+           'environment', 'fingerprint', 'stopwatch', 'under_autocast', 'WeightCache', 'held_tensors', 'own_parts']
 
 # %% ../nbs/00_core.ipynb #41a5ffb8
 class InputError(ValueError):
@@ -127,7 +126,7 @@ def atomic_path(
     finally:
         shutil.rmtree(own, ignore_errors=True)
 
-
+# %% ../nbs/00_core.ipynb #a689f492
 def _half_written(path: Path) -> str:
     "How the name of a folder begins in which this machine writes `path`"
     return f".{path.name[:150]}.{platform.node()[:50]}."
@@ -170,7 +169,7 @@ def check_regular(
 
 # %% ../nbs/00_core.ipynb #746ba17b
 def save_json(
-    x: Any,  # Whatever `plain` takes
+    x: Any,  # Whatever `to_jsonable` takes
     path: str | Path,
 ) -> None:
     "Write `x` as readable JSON, whole or not at all"
@@ -194,7 +193,7 @@ def load_json(
 def save_tensors(
     tensors: Mapping[str, Tensor],
     path: str | Path,
-    meta: Any = None,  # Anything that `plain` takes; stored in the header
+    meta: Any = None,  # Anything that `to_jsonable` takes; stored in the header
 ) -> None:
     "Write tensors and `meta` into one safetensors file, whole or not at all"
     flat = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
@@ -223,6 +222,17 @@ def _git(folder: Path, *words: str) -> list[str]:
     run = subprocess.run(["git", "-C", str(folder), *words], capture_output=True, text=True, timeout=5)
     return run.stdout.split() if run.returncode == 0 else []
 
+
+def _cpu_name() -> str:
+    try:
+        return next(
+            s.split(":")[1].strip()
+            for s in Path("/proc/cpuinfo").read_text().splitlines()
+            if s.startswith("model name")
+        )
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
 # %% ../nbs/00_core.ipynb #455b7187
 def _commit(
     module: str | None,  # Path of `core.py`; None in its notebook
@@ -236,17 +246,6 @@ def _commit(
         return next(iter(_git(root, "rev-parse", "--short", "HEAD")), None) if tracked else None
     except (OSError, subprocess.SubprocessError):
         return None
-
-# %% ../nbs/00_core.ipynb #d2b0417e
-def _cpu_name() -> str:
-    try:
-        return next(
-            s.split(":")[1].strip()
-            for s in Path("/proc/cpuinfo").read_text().splitlines()
-            if s.startswith("model name")
-        )
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
 
 # %% ../nbs/00_core.ipynb #d1583c66
 def environment(
@@ -272,7 +271,7 @@ def environment(
 
 # %% ../nbs/00_core.ipynb #66b2177b
 def fingerprint(
-    x: Any,  # Whatever `plain` takes
+    x: Any,  # Whatever `to_jsonable` takes
 ) -> str:  # 12 hexadecimal digits
     "A short hash of the values in `x`, the same in every process"
     return hashlib.sha256(json.dumps(to_jsonable(x), sort_keys=True).encode()).hexdigest()[:12]
@@ -301,7 +300,7 @@ def under_autocast(
     return torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
 
 # %% ../nbs/00_core.ipynb #f7a230eb
-def constant(part: Any) -> Any:
+def _as_constant(part: Any) -> Any:
     "A tensor of floating-point numbers as a weight, which a compiler may take for constant; all else as it is"
     floating = isinstance(part, Tensor) and part.is_floating_point()
     return torch.nn.Parameter(part, requires_grad=False) if floating else part
@@ -328,7 +327,7 @@ class WeightCache(torch.nn.Module):
         weights = list(module.parameters())
         state = [(p.data_ptr(), p._version) for p in weights], under_autocast(weights[0].device)
         if state != self.state:
-            self.state, self.value = state, (tree_map(constant, make()),)
+            self.state, self.value = state, (tree_map(_as_constant, make()),)
         return self.value[0]
 
     def train(self, mode: bool = True) -> WeightCache:

@@ -22,8 +22,7 @@ from .core import InputError
 from .frames import check_interactions, drop_short_histories, items_from_frame, k_core
 
 # %% auto #0
-__all__ = ['pad_runs', 'Split', 'Protocol', 'item_rows', 'check_histories', 'Dataset', 'rows_of_users', 'row_weights',
-           'dataset_from_frames']
+__all__ = ['pad_runs', 'Split', 'Protocol', 'history_rows', 'Dataset', 'rows_of_users', 'row_weights']
 
 # %% ../nbs/10_data.ipynb #9c989dd4
 def pad_runs(
@@ -126,7 +125,7 @@ class Protocol:
         return Split(dataset, part, dataset.offsets[:-1], stop, dataset.flat[stop])
 
 # %% ../nbs/10_data.ipynb #a56f5e4e
-def item_rows(
+def _item_rows(
     ids: Sequence[Any] | np.ndarray,  # (M,) outside ids, as text
     items: pd.DataFrame,  # With a column `id`
 ) -> np.ndarray:  # (M,) int64; -1 where no item has the id
@@ -135,7 +134,7 @@ def item_rows(
     return pd.Index(known, dtype=object).get_indexer(pd.Index(ids, dtype=object)).astype(np.int64)
 
 # %% ../nbs/10_data.ipynb #3ee73f44
-def check_histories(
+def history_rows(
     users: np.ndarray,  # (U,) outside ids of the users
     ids: Sequence[str] | np.ndarray,  # (M,) item ids as text, one history after another
     lengths: np.ndarray,  # (U,) of each history
@@ -150,7 +149,7 @@ def check_histories(
         u = int((lengths < 3).argmax())
         what = f"user {users[u]} has a history of {lengths[u]}; leave-one-out needs 3 items, so {remedy}"
         raise InputError(f"{where(u)}: {what}")
-    rows = item_rows(ids, items)
+    rows = _item_rows(ids, items)
     if (rows < 0).any():
         m = int((rows < 0).argmax())
         what = f"no item has the id {ids[m]}; add it to the items or remove it here"
@@ -182,7 +181,7 @@ class Dataset:
         core: int | None = None,  # Keep the k-core: users and items with at least so many interactions; default: all
     ) -> Dataset:  # Item rows as in `items`, users by first appearance
         "A dataset from two data frames; raises `InputError` that names the column and row"
-        return dataset_from_frames(interactions, items, name, min_history, core)
+        return _dataset_from_frames(interactions, items, name, min_history, core)
 
     @property
     def n_items(self) -> int:
@@ -247,7 +246,7 @@ def _held_out(dataset: Dataset, part: str) -> Split:
 
 # %% ../nbs/10_data.ipynb #d321503d
 def _known_rows(dataset: Dataset, ids: list[str]) -> Tensor:
-    rows = item_rows(ids, dataset.items)
+    rows = _item_rows(ids, dataset.items)
     if missing := [i for i, row in zip(ids, rows, strict=True) if row < 0]:
         some = ", ".join(missing[:5]) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
         known = dataset.items["id"]
@@ -276,7 +275,7 @@ def row_weights(
     return 1 / count[number].float()
 
 # %% ../nbs/10_data.ipynb #278a308f
-def dataset_from_frames(
+def _dataset_from_frames(
     interactions: pd.DataFrame,  # Columns `user`, `item` and perhaps `time`
     items: pd.DataFrame,  # Columns `id`, and `title`, `brand`, `categories` or `genres`, `keywords` or `text`
     name: str,
@@ -295,7 +294,7 @@ def dataset_from_frames(
     lengths = frame.groupby("user", sort=False).size()
     users, ids = lengths.index.to_numpy(), frame["item"].astype(str).to_numpy(object)
     remedy = "leave this user out, or all such users by min_history=3"
-    rows = check_histories(users, ids, lengths.to_numpy(), table, lambda u: "interactions", remedy)
+    rows = history_rows(users, ids, lengths.to_numpy(), table, lambda u: "interactions", remedy)
     offsets = torch.from_numpy(np.concatenate([[0], lengths.cumsum()]).astype(np.int64))
     times = torch.tensor(frame["time"].to_numpy()) if "time" in frame else None
     return Dataset(name, table, torch.from_numpy(rows), offsets, users, times)
@@ -305,7 +304,7 @@ _MOVED = {
     "from_frame": ("data", "Dataset.from_frame"),
     "load": ("readers", "read_folder"),
     "save": ("readers", "write_folder"),
-    "read_amazon": ("readers", "read_amazon"),
+    "read_amazon": ("formats", "read_amazon"),
 }
 
 

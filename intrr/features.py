@@ -23,8 +23,7 @@ from torch import Tensor
 from .core import InputError, load_tensors, save_tensors
 
 # %% auto #0
-__all__ = ['FEATURE_KINDS', 'item_words', 'WordVectors', 'text_neighbours', 'fix_signs', 'word_directions',
-           'principal_components', 'TextFeatures']
+__all__ = ['FEATURE_KINDS', 'item_words', 'WordVectors', 'text_neighbours', 'TextFeatures']
 
 # %% ../nbs/14_features.ipynb #da274efd
 _WORD = re.compile(r"\w+")
@@ -103,7 +102,7 @@ def text_neighbours(
     return sparse.coo_array((value, (row, column)), shape=(x.shape[0], other.shape[1])).tocsr()
 
 # %% ../nbs/14_features.ipynb #2fc7a09f
-def fix_signs(
+def _fix_signs(
     directions: Tensor,  # A direction per row, `(m, n)`
 ) -> Tensor:  # The same, each with the sign that makes its entry of largest magnitude positive
     "Remove the freedom of sign from singular vectors"
@@ -111,7 +110,7 @@ def fix_signs(
     return directions * torch.where(top < 0, -1.0, 1.0)
 
 # %% ../nbs/14_features.ipynb #8e84d0da
-def word_directions(
+def _word_directions(
     items: pd.DataFrame,  # `(N,)` rows
     dim: int,  # Directions, at most
 ) -> tuple[WordVectors, Tensor]:  # And `(m, V)` float64
@@ -119,16 +118,16 @@ def word_directions(
     words = [item_words(item) for item in items.to_dict("records")]
     x = (vectors := WordVectors.fit(words))(words)
     svd = TruncatedSVD(max(1, min(dim, *(n - 1 for n in x.shape))), random_state=0, n_iter=7).fit(x)
-    return vectors, fix_signs(torch.from_numpy(svd.components_))
+    return vectors, _fix_signs(torch.from_numpy(svd.components_))
 
 # %% ../nbs/14_features.ipynb #882de09c
-def principal_components(
+def _principal_components(
     x: Tensor,  # `(N, E)`
     dim: int,  # Components, at most
 ) -> tuple[Tensor, Tensor]:  # The mean `(E,)`, and `(m, E)`; both float64
     "The mean of embeddings and the directions in which they differ most"
     mean = x.double().mean(0)
-    return mean, fix_signs(torch.linalg.svd(x.double() - mean, full_matrices=False).Vh[:dim])
+    return mean, _fix_signs(torch.linalg.svd(x.double() - mean, full_matrices=False).Vh[:dim])
 
 # %% ../nbs/14_features.ipynb #8ffc61a9
 FEATURE_KINDS = ("tfidf", "encoder", "both")
@@ -158,12 +157,12 @@ class TextFeatures:
             raise InputError(f"no text features '{kind}'; known: {', '.join(FEATURE_KINDS)}")
         vectors = directions = mean = components = None
         if kind != "encoder":
-            vectors, directions = word_directions(items, tfidf_dim)
+            vectors, directions = _word_directions(items, tfidf_dim)
         if kind != "tfidf":
             if embeddings is None or len(embeddings) != len(items):
                 found = "none are given" if embeddings is None else f"{len(embeddings)} rows are given"
                 raise InputError(f"text features '{kind}': need embeddings of {len(items)} items, {found}")
-            mean, components = principal_components(embeddings, min(encoder_dim, len(items) - 1))
+            mean, components = _principal_components(embeddings, min(encoder_dim, len(items) - 1))
         return cls(kind, vectors, directions, mean, components)
 
     def __call__(
@@ -199,7 +198,7 @@ def _save_features(features: TextFeatures, path: str | Path) -> None:
     meta = {"kind": "text features", "features": features.kind, "vocabulary": None if v is None else list(v.vocabulary)}
     save_tensors({k: x for k, x in parts.items() if x is not None}, path, meta)
 
-
+# %% ../nbs/14_features.ipynb #088f2bb5
 def _load_features(path: str | Path) -> tuple[str, WordVectors | None, Tensor | None, Tensor | None, Tensor | None]:
     parts, meta = load_tensors(path)
     if not isinstance(meta, dict) or meta.get("kind") != "text features":

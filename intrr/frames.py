@@ -18,8 +18,8 @@ import pandas as pd
 from .core import InputError
 
 # %% auto #0
-__all__ = ['LATEST', 'UNITS', 'clean_text', 'item_text', 'check_item', 'items_from_records', 'whole_ids', 'category_paths',
-           'items_from_frame', 'check_columns', 'unix_seconds', 'check_interactions', 'drop_short_histories', 'k_core']
+__all__ = ['clean_text', 'item_text', 'items_from_records', 'category_paths', 'items_from_frame', 'check_columns', 'unix_seconds',
+           'check_interactions', 'drop_short_histories', 'k_core']
 
 # %% ../nbs/02_frames.ipynb #b5c62596
 _UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")  # Control characters, and halves of surrogate pairs
@@ -51,7 +51,7 @@ def item_text(
     return "; ".join(f"{k}: {v}" for k, v in known.items() if v)
 
 # %% ../nbs/02_frames.ipynb #95a74e7a
-def check_item(
+def _check_item(
     item: Any,  # A record: a dictionary with an `id`
     place: str,  # Where it stands, such as `items.jsonl, line 7`
 ) -> None:
@@ -79,7 +79,7 @@ def items_from_records(
     "The checked item table; raises `InputError` that names the place"
     first: dict[str, int] = {}
     for n, r in enumerate(records):
-        check_item(r, where(n))
+        _check_item(r, where(n))
         if (m := first.setdefault(str(r["id"]), n)) != n:
             raise InputError(f"{where(n)}: id {r['id']} was used before ({where(m)}); ids must be unique")
     columns = dict.fromkeys(["id", "title", "brand", "categories", "text", *(k for r in records for k in r)])
@@ -90,7 +90,7 @@ def items_from_records(
     return frame.assign(text=[clean_text(r.get("text")) or item_text(r) for r in records])
 
 # %% ../nbs/02_frames.ipynb #dcc516e2
-def whole_ids(
+def _whole_ids(
     ids: pd.Series,
 ) -> pd.Series:  # int64 if all of them are whole numbers, else as they are
     "Ids such as 7.0 as 7"
@@ -125,7 +125,7 @@ def items_from_frame(
 ) -> pd.DataFrame:  # As `items_from_records`
     "The checked item table of a frame; raises `InputError` that names the column or row"
     check_columns(items, "items", ("id",))
-    items = items.assign(id=whole_ids(items["id"]))
+    items = items.assign(id=_whole_ids(items["id"]))
     for column in [c for c in ("categories", "genres") if c in items][:1]:
         paths = [category_paths(x, column == "genres") for x in items[column]]
         items = items.assign(categories=pd.Series(paths, index=items.index, dtype=object))
@@ -144,12 +144,12 @@ def check_columns(
             raise InputError(f"{name}: no column '{key}'; its columns are {', '.join(map(str, frame.columns))}")
 
 # %% ../nbs/02_frames.ipynb #1005e91e
-LATEST = 4_102_444_800  # 2100-01-01 in Unix seconds
-UNITS = {"seconds": 1, "milliseconds": 10**3, "microseconds": 10**6, "nanoseconds": 10**9}
+_LATEST = 4_102_444_800  # 2100-01-01 in Unix seconds
+_UNITS = {"seconds": 1, "milliseconds": 10**3, "microseconds": 10**6, "nanoseconds": 10**9}
 
 
 def unix_seconds(
-    time: pd.Series,  # Dates, ISO text, or Unix time in one of `UNITS`
+    time: pd.Series,  # Dates, ISO text, or Unix time in one of `_UNITS`
 ) -> np.ndarray:  # (M,) int64
     "Whole Unix seconds; raises `InputError` that names the first row that holds no time"
     if not pd.api.types.is_numeric_dtype(time):
@@ -160,9 +160,9 @@ def unix_seconds(
             found = f"'time' is {dates.attrs['found'][row]!r:.40}"
             raise InputError(f"interactions, row {row}: {found}; write a date such as 2024-03-01 or Unix seconds")
     middle = float(time.abs().median())
-    unit = next((u for u, n in UNITS.items() if middle / n < LATEST), "nanoseconds")
-    seconds = np.floor(time.to_numpy() / UNITS[unit]) if UNITS[unit] > 1 else np.floor(time.to_numpy())
-    if (late := seconds >= LATEST).any():
+    unit = next((u for u, n in _UNITS.items() if middle / n < _LATEST), "nanoseconds")
+    seconds = np.floor(time.to_numpy() / _UNITS[unit]) if _UNITS[unit] > 1 else np.floor(time.to_numpy())
+    if (late := seconds >= _LATEST).any():
         row = int(late.argmax())
         found = f"'time' is {time.iloc[row]}, which in {unit} is the year {1970 + int(seconds[row] / 31_556_952):,}"
         raise InputError(f"interactions, row {row}: {found}; write all times as Unix seconds")
@@ -191,7 +191,7 @@ def check_interactions(
         raise InputError(f"interactions, row {row}: '{key}' is missing; fill it or drop the row")
     if not len(interactions):
         raise InputError("interactions: no users; give at least three rows of each")
-    frame = interactions.assign(user=whole_ids(interactions["user"]), item=whole_ids(interactions["item"]))
+    frame = interactions.assign(user=_whole_ids(interactions["user"]), item=_whole_ids(interactions["item"]))
     order = pd.factorize(frame["user"])[0]
     if "time" not in interactions:
         return frame.iloc[order.argsort(kind="stable")]

@@ -13,6 +13,7 @@ import pandas as pd
 import torch
 import torch.nn.functional as F
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
 from .data import Dataset
@@ -20,8 +21,8 @@ from .sids import SemanticIDs
 from .style import COLOURS, Page
 
 # %% auto #0
-__all__ = ['CHANCE_ROWS', 'code_usage', 'tree_shape', 'category_purity', 'category_labels', 'neighbour_overlap',
-           'co_occurring_items', 'co_occurrence_overlap', 'health_card', 'health_text', 'health_figure']
+__all__ = ['code_usage', 'tree_shape', 'category_purity', 'category_labels', 'neighbour_overlap', 'co_occurring_items',
+           'co_occurrence_overlap', 'health_card', 'health_text', 'health_figure']
 
 # %% ../nbs/21_health.ipynb #d2265aaf
 def code_usage(
@@ -145,7 +146,7 @@ def co_occurrence_overlap(
     return {f"{k} most co-occurring with the prefix, %": (100 * same).tolist(), "… dealt out at random, %": chance}
 
 # %% ../nbs/21_health.ipynb #f39e4d22
-CHANCE_ROWS = {  # What a prefix keeps together: the same by chance
+_CHANCE_ROWS = {  # What a prefix keeps together: the same by chance
     "category purity, %": "… shuffled, %",
     "10 nearest in text with the prefix, %": "… of all items, %",
     "10 most co-occurring with the prefix, %": "… dealt out at random, %",
@@ -188,6 +189,7 @@ def _plot_usage(
         ax.plot([1, size], [100 / size] * 2, ":", color=colour)
     ax.set(title="Use of the codes", xlabel="rank of the code", ylabel="items with the code (%)", ylim=(0, None))
     ax.legend()
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 # %% ../nbs/21_health.ipynb #0f5c09bf
 def _plot_kept(
@@ -197,7 +199,7 @@ def _plot_kept(
     "What the semantic prefixes keep together, beside chance"
     card = card.iloc[:, :-1]
     for (name, chance), colour in zip(
-        ((n, c) for n, c in CHANCE_ROWS.items() if n in card.index), COLOURS, strict=False
+        ((n, c) for n, c in _CHANCE_ROWS.items() if n in card.index), COLOURS, strict=False
     ):
         ax.plot(card.columns, card.loc[name], "o-", color=colour, label=name.removesuffix(", %"))
         ax.plot(card.columns, card.loc[chance], "x--", color=colour, label=chance.removesuffix(", %"))

@@ -25,12 +25,12 @@ from .health import health_card
 from .sids import SemanticIDs
 
 # %% auto #0
-__all__ = ['GPU_FROM', 'QUANTIZERS', 'nearest_codeword', 'kmeans_plus_plus', 'codeword_means', 'KMeansResult', 'kmeans',
-           'draw_rows', 'start_from_sample', 'minibatch_kmeans', 'Quantizer', 'load_quantizer', 'check_vectors',
-           'residual_step', 'ResidualQuantizer', 'RKMeans', 'compare_quantizers']
+__all__ = ['QUANTIZERS', 'nearest_codeword', 'kmeans_plus_plus', 'KMeansResult', 'kmeans', 'draw_rows', 'start_from_sample',
+           'minibatch_kmeans', 'Quantizer', 'load_quantizer', 'check_vectors', 'ResidualQuantizer', 'RKMeans',
+           'compare_quantizers']
 
 # %% ../nbs/22_quantizers.ipynb #47791c9a
-GPU_FROM = 10**10  # Products of two numbers in a search from which on a GPU is asked, if faiss has one; not measured
+_GPU_FROM = 10**10  # Products of two numbers in a search from which on a GPU is asked, if faiss has one; not measured
 
 
 @cache
@@ -46,7 +46,7 @@ def nearest_codeword(
 ) -> tuple[Tensor, Tensor]:  # (N,) nearest codeword, (N,) squared distance to it
     "The nearest codeword of each row in squared L2"
     pair = x.contiguous().numpy(), codebook.contiguous().numpy()
-    gpu = _gpu_resources() if len(x) * codebook.numel() >= GPU_FROM else None
+    gpu = _gpu_resources() if len(x) * codebook.numel() >= _GPU_FROM else None
     dist, code = faiss.knn(*pair, 1) if gpu is None else faiss.knn_gpu(gpu, *pair, 1)
     return torch.from_numpy(code[:, 0]), torch.from_numpy(dist[:, 0])
 
@@ -69,7 +69,7 @@ def kmeans_plus_plus(
     return x[rows]
 
 # %% ../nbs/22_quantizers.ipynb #88de2b31
-def codeword_means(
+def _codeword_means(
     x: Tensor,  # (N, d)
     codes: Tensor,  # (N,) codeword of each row
     size: int,  # Number of codewords
@@ -106,7 +106,7 @@ def kmeans(
     codes, dist = nearest_codeword(x, codebook)
     resets, step, converged = 0, 0, False
     while not converged and step < max_iter:
-        average, count = codeword_means(x, codes, len(codebook))
+        average, count = _codeword_means(x, codes, len(codebook))
         codebook = torch.where(count[:, None] > 0, average, codebook)
         if reset:
             resets += _reset_farthest(codebook, count == 0, x, dist)
@@ -150,7 +150,7 @@ def minibatch_kmeans(
     "Mini-batch k-means (Sculley 2010)"
     seen = torch.zeros(len(codebook))
     for batch in batches:
-        average, count = codeword_means(batch, nearest_codeword(batch, codebook)[0], len(codebook))
+        average, count = _codeword_means(batch, nearest_codeword(batch, codebook)[0], len(codebook))
         seen += count
         codebook = codebook + (count / seen.clamp(min=1))[:, None] * (average - codebook)
     return codebook
@@ -226,7 +226,8 @@ def load_quantizer(
     "Read a quantizer; raises `InputError` if the file is missing, damaged or holds something else"
     state, meta = load_tensors(path)
     if not isinstance(meta, dict) or meta.get("kind") != "quantizer" or meta.get("name") not in QUANTIZERS:
-        raise InputError(f"{path}: holds no quantizer of {sorted(QUANTIZERS)}; give a file that `Quantizer.save` wrote")
+        what = f"holds no quantizer of {sorted(QUANTIZERS)}"
+        raise InputError(f"{path}: {what}; give a file of `Quantizer.save`, or import the module that has its class")
     out = QUANTIZERS[meta["name"]](**meta["config"])
     out.state = state
     return out
@@ -251,7 +252,7 @@ def check_vectors(
     return x.detach().float().cpu()
 
 # %% ../nbs/22_quantizers.ipynb #7c6820e1
-def residual_step(
+def _residual_step(
     r: Tensor,  # (N, d) residual of a level
     codebook: Tensor,  # (K, d) codewords of the level
     normalize: bool,  # Divide by the length
@@ -281,7 +282,7 @@ class ResidualQuantizer(Quantizer):
         books, lengths, trace = [], [], []
         for level in tqdm(range(self.levels), desc=self.name, disable=not progress):
             book, steps = self.fit_level(r, generator, progress)
-            _, r, length = residual_step(r, book, self.normalize)
+            _, r, length = _residual_step(r, book, self.normalize)
             books.append(book)
             lengths.append(length.mean() if self.normalize else torch.ones(()))
             trace += [{"level": level, **o} for o in steps]
@@ -291,7 +292,7 @@ class ResidualQuantizer(Quantizer):
     def encode(self, x: Tensor) -> Tensor:
         r, codes = self.target(check_vectors(x, 1)), []
         for book in self.learned()["codebooks"]:
-            code, r, _ = residual_step(r, book, self.normalize)
+            code, r, _ = _residual_step(r, book, self.normalize)
             codes.append(code)
         return torch.stack(codes, 1)
 

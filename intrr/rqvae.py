@@ -29,8 +29,8 @@ from intrr.quantizers import (
 )
 
 # %% auto #0
-__all__ = ['OPTIMIZERS', 'Codebooks', 'reset_dead_codes', 'has_converged', 'gradient_step', 'GradientTraining', 'RVQ', 'relu_mlp',
-           'AutoEncoder', 'ReferenceAutoEncoder', 'RQVAE']
+__all__ = ['OPTIMIZERS', 'Codebooks', 'reset_dead_codes', 'has_converged', 'GradientTraining', 'RVQ', 'AutoEncoder',
+           'ReferenceAutoEncoder', 'RQVAE']
 
 # %% ../nbs/23_rqvae.ipynb #1fe22971
 class Codebooks(nn.Module):
@@ -105,7 +105,7 @@ def has_converged(
 OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {"adagrad": torch.optim.Adagrad, "adam": torch.optim.Adam}
 
 
-def gradient_step(
+def _gradient_step(
     model: Codebooks,
     batch: Tensor,  # (B, d)
     optimizer: torch.optim.Optimizer,
@@ -138,7 +138,7 @@ class GradientTraining:
         "One pass over the items (N, d) in random order: its mean loss, and the resets after it"
         total, codes, order = 0.0, [], torch.randperm(len(x), generator=generator)
         for rows in order.split(self.batch):
-            loss, code = gradient_step(model, x[rows], optimizer)
+            loss, code = _gradient_step(model, x[rows], optimizer)
             total += len(rows) * loss
             codes.append(code)
         resets = reset_dead_codes(model, x, torch.cat(codes), generator) if self.reset else 0
@@ -157,7 +157,7 @@ class GradientTraining:
             for number in bar:
                 if self.steps:
                     batch = x[draw_rows(len(x), self.batch, generator)]
-                    trace.append({unit: number, "loss": gradient_step(model, batch, optimizer)[0]})
+                    trace.append({unit: number, "loss": _gradient_step(model, batch, optimizer)[0]})
                     continue
                 trace.append({unit: number, **self.epoch(model, x, optimizer, generator)})
                 bar.set_postfix(loss=f"{trace[-1]['loss']:.4f}")
@@ -182,7 +182,7 @@ class RVQ(GradientTraining, ResidualQuantizer, name="rvq", label="RVQ"):
         return model.books.data[0], trace
 
 # %% ../nbs/23_rqvae.ipynb #b7970e5e
-def relu_mlp(
+def _relu_mlp(
     widths: Sequence[int],  # Of the input, the layers between, the output
 ) -> nn.Sequential:
     "Linear layers with ReLU between them"
@@ -209,7 +209,7 @@ class AutoEncoder(Codebooks):
         commitment: float,  # Weight within them of the term that holds the encoder
     ):
         super().__init__(torch.zeros(levels, size, widths[-1]), commitment)
-        self.encoder, self.decoder, self.weight = relu_mlp(widths), relu_mlp(widths[::-1]), weight
+        self.encoder, self.decoder, self.weight = _relu_mlp(widths), _relu_mlp(widths[::-1]), weight
         self.register_buffer("mean", torch.zeros(widths[0]))
         self.register_buffer("std", torch.ones(widths[0]))
         self.warm = False  # Whether the latents pass as they are

@@ -18,8 +18,8 @@ from torch import Tensor
 from .core import InputError, load_tensors, save_tensors
 
 # %% auto #0
-__all__ = ['sid_keys', 'collision_codes', 'Branches', 'grow_tree', 'edge_ids', 'PrefixTree', 'check_codes', 'sid_text',
-           'SemanticIDs', 'find_item', 'random_sids']
+__all__ = ['sid_keys', 'collision_codes', 'Branches', 'grow_tree', 'edge_ids', 'PrefixTree', 'sid_text', 'SemanticIDs',
+           'random_sids']
 
 # %% ../nbs/20_sids.ipynb #df345193
 def sid_keys(
@@ -140,7 +140,7 @@ class PrefixTree:
         return torch.stack([self.codes[:, 0], *(item for _, item in self._edges)], 1)
 
 # %% ../nbs/20_sids.ipynb #d8d3cdf7
-def check_codes(
+def _check_codes(
     codes: Tensor,  # (N, L) codes, the collision code included
     sizes: Sequence[int],  # Number of codes of each level
 ) -> None:
@@ -171,7 +171,7 @@ class SemanticIDs(PrefixTree):
     _copies: dict[str, SemanticIDs] = field(default_factory=dict, init=False)  # On other devices
 
     def __post_init__(self):
-        check_codes(self.codes, self.sizes)
+        _check_codes(self.codes, self.sizes)
         if (n := self.n_prefixes(self.levels - 1)) < self.n_items:
             what = f"{self.n_items} items have only {n} distinct SIDs"
             raise InputError(f"{what}; use SemanticIDs.from_codes, it adds a collision code")
@@ -193,7 +193,7 @@ class SemanticIDs(PrefixTree):
 
     def item(self, sid: Sequence[int]) -> int:
         "The row of the item with this SID; raises `InputError` if there is none"
-        return find_item(self, sid)
+        return _find_item(self, sid)
 
     def to(self, device: str | torch.device) -> SemanticIDs:
         "The same SIDs on another device; the copy is made once and kept"
@@ -218,7 +218,7 @@ class SemanticIDs(PrefixTree):
         return f"SemanticIDs({self.n_items} items, {self.levels} levels, sizes {'×'.join(map(str, self.sizes))})"
 
 # %% ../nbs/20_sids.ipynb #683a0885
-def find_item(
+def _find_item(
     sids: SemanticIDs,
     sid: Sequence[int],  # (L,) codes
 ) -> int:  # Row of the item

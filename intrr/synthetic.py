@@ -16,7 +16,7 @@ from .data import Dataset
 from .readers import read_folder
 
 # %% auto #0
-__all__ = ['COMMUNITIES', 'MAX_ITEMS', 'make_items', 'make_catalogue', 'open_dataset']
+__all__ = ['COMMUNITIES', 'MAX_ITEMS', 'make_catalogue', 'open_dataset']
 
 # %% ../nbs/12_synthetic.ipynb #603088ff
 _TYPES = """
@@ -125,7 +125,7 @@ def _item(kind: int, words: int, size: int, place: int) -> dict[str, object]:
     }
 
 # %% ../nbs/12_synthetic.ipynb #57ab300f
-def make_items(
+def _make_items(
     n_items: int,  # An even number makes whole pairs
     rng: np.random.Generator,
 ) -> pd.DataFrame:  # id, title, brand, categories, category, community, stage, home, twin (id of the pair's other item)
@@ -216,7 +216,7 @@ def make_catalogue(
     if n_users < 1 or seed < 0:
         raise InputError(f"n_users is {n_users} and seed {seed}; give at least 1 user and a seed from 0")
     rng = np.random.Generator(np.random.PCG64(seed))
-    items = make_items(n_items, rng)
+    items = _make_items(n_items, rng)
     shelves = _Shelves.fill(items, (1 - rng.random(n_items)) ** -0.5)
     length = 5 + np.minimum(-4 * np.log(1 - rng.random(n_users)), 25).astype(int)
     taken = _walk(rng, shelves, n_users, steps=60)

@@ -22,7 +22,7 @@ from torch import Tensor
 from .core import InputError, fingerprint, load_tensors, save_tensors
 
 # %% auto #0
-__all__ = ['DEFAULT_ENCODER', 'MAX_TOKENS', 'check_embeddings', 'tfidf', 'minilm_folder', 'cache_folder', 'encode_texts']
+__all__ = ['DEFAULT_ENCODER', 'check_embeddings', 'tfidf', 'minilm_folder', 'cache_folder', 'encode_texts']
 
 # %% ../nbs/13_text.ipynb #10e416eb
 def check_embeddings(
@@ -32,10 +32,10 @@ def check_embeddings(
 ) -> Tensor:  # `x` itself
     "Pass on embeddings that fit the items; raises `InputError` on another shape, NaN or infinity"
     if x.ndim != 2 or x.shape[1] == 0:
-        raise InputError(f"{source}: shape {tuple(x.shape)}; give one row an item, (n_items, dim)")
+        raise InputError(f"{source}: shape {tuple(x.shape)}; give one row per item, (n_items, dim)")
     if len(x) != n_items:
         raise InputError(
-            f"{source}: {len(x)} rows for {n_items} items; give one row an item, in the order of the items"
+            f"{source}: {len(x)} rows for {n_items} items; give one row per item, in the order of the items"
         )
     bad = (~x.isfinite().all(dim=1)).nonzero().flatten().tolist()
     if bad:
@@ -66,7 +66,7 @@ def tfidf(
 
 # %% ../nbs/13_text.ipynb #7a2a7074
 DEFAULT_ENCODER = "sentence-transformers/all-MiniLM-L6-v2"
-MAX_TOKENS = 128  # Longer texts are cut
+_MAX_TOKENS = 128  # Longer texts are cut
 
 
 def minilm_folder() -> str | None:  # None if the package is absent
@@ -77,11 +77,11 @@ def minilm_folder() -> str | None:  # None if the package is absent
     ]
     return str(found[0]) if found else None
 
-
+# %% ../nbs/13_text.ipynb #5f1ab736
 def _full_name(encoder: str) -> str:
     return DEFAULT_ENCODER if encoder == DEFAULT_ENCODER.split("/")[1] else encoder
 
-
+# %% ../nbs/13_text.ipynb #46de39c4
 def _reason(e: Exception) -> str:
     "The first line of what went wrong"
     return (str(e).strip().splitlines() or [type(e).__name__])[0][:120]
@@ -132,7 +132,7 @@ def cache_folder(
 def _cache_file(texts: Sequence[str], encoder: str, cache: str | Path | None) -> Path:
     files = sorted(p for p in Path(encoder).rglob("*") if p.is_file()) if Path(encoder).is_dir() else []
     state = [(p.relative_to(encoder), p.stat().st_size, p.stat().st_mtime_ns) for p in files]
-    return cache_folder(cache) / f"text-{fingerprint([list(texts), encoder, state, MAX_TOKENS])}.safetensors"
+    return cache_folder(cache) / f"text-{fingerprint([list(texts), encoder, state, _MAX_TOKENS])}.safetensors"
 
 # %% ../nbs/13_text.ipynb #c99b9252
 def _read_array(path: str, n_items: int) -> Tensor:
@@ -152,6 +152,13 @@ def _from_cache(file: Path, n_items: int) -> Tensor | None:
         return check_embeddings(load_tensors(file)[0]["x"], n_items) if file.exists() else None
     except (InputError, KeyError):
         return None
+
+# %% ../nbs/13_text.ipynb #72d0d82f
+def _run_encoder(texts: Sequence[str], encoder: str, device: str | torch.device, batch: int, progress: bool) -> Tensor:
+    model = _load_encoder(encoder, device)
+    model.max_seq_length = min(model.max_seq_length or _MAX_TOKENS, _MAX_TOKENS)
+    x = torch.from_numpy(model.encode(list(texts), batch_size=batch, show_progress_bar=progress)).float()
+    return check_embeddings(x, len(texts), f"encoder '{encoder}'")
 
 # %% ../nbs/13_text.ipynb #9b8b6833
 def encode_texts(
@@ -173,10 +180,7 @@ def encode_texts(
     file = _cache_file(texts, encoder, cache)
     if (x := _from_cache(file, len(texts))) is not None:
         return x
-    model = _load_encoder(encoder, device)
-    model.max_seq_length = min(model.max_seq_length or MAX_TOKENS, MAX_TOKENS)
-    x = torch.from_numpy(model.encode(list(texts), batch_size=batch, show_progress_bar=progress)).float()
-    check_embeddings(x, len(texts), f"encoder '{encoder}'")
+    x = _run_encoder(texts, encoder, device, batch, progress)
     try:
         save_tensors({"x": x}, file, meta={"encoder": encoder})
     except InputError as e:

@@ -12,7 +12,8 @@ import torch
 
 from intrr.core import InputError, fingerprint
 from intrr.data import Dataset
-from intrr.readers import read_amazon, read_folder, write_folder
+from intrr.formats import read_amazon
+from intrr.readers import read_folder, write_folder
 from intrr.synthetic import make_catalogue, open_dataset
 from intrr.text import check_embeddings, encode_texts
 
@@ -54,8 +55,8 @@ WRONG = {
         "give it a title",
     ),
     "duplicate": ("items.jsonl", ITEMS + '{"id": 20, "title": "Pan"}\n', ", line 4: id 20 was used before", "unique"),
-    "cut JSON": ("items.jsonl", ITEMS[:-9], ", line 3: not valid JSON", "one object a line"),
-    "empty JSON": ("items.jsonl", "\n" + ITEMS, ", line 1: not valid JSON", "one object a line"),
+    "cut JSON": ("items.jsonl", ITEMS[:-9], ", line 3: not valid JSON", "one object per line"),
+    "empty JSON": ("items.jsonl", "\n" + ITEMS, ", line 1: not valid JSON", "one object per line"),
     "JSON list": ("items.jsonl", "[1, 2]\n", ", line 1: no item id", "write an object such as"),
     "bool id": ("items.jsonl", '{"id": true, "title": "Tea"}\n', ", line 1: no item id", "write an object such as"),
     "no id": ("items.jsonl", '{"title": "Tea"}\n', ", line 1: no item id", "write an object such as"),

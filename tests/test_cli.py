@@ -19,7 +19,7 @@ from intrr.sids import SemanticIDs
 # A process that is started in the background ignores Ctrl-C; here it must not.
 SIGINT = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
 CODE = SIGINT + "import sys; from intrr.cli import main; sys.exit(main())"
-LITTLE = ["--recipe", "dim=16", "hidden=16", "epochs=3"]
+LITTLE = ["--parts", "ids", "--recipe", "dim=16", "hidden=16", "epochs=3"]
 
 
 def intrr(*words, **kw):
@@ -160,6 +160,23 @@ def test_whole_path_on_two_users_and_items_that_share_no_codes(tmp_path):
     report = (tmp_path / "run/report.md").read_text(encoding="utf-8")
     assert "The two that have left most of their codes:" in report and report.count("\nAfter ") == 2
     assert "category purity" not in report and (tmp_path / "run/redistribution.png").stat().st_size > 5000
+
+
+def test_help_and_version_answer_at_once():
+    "Without importing what computes"
+    code = "import sys; from intrr.cli import main; main(sys.argv[1:]); assert not {'torch', 'tyro'} & set(sys.modules)"
+    for word, told in (("--help", "quickstart"), ("--version", "intrr 0.")):
+        out = subprocess.run([sys.executable, "-c", code, word], capture_output=True, text=True)
+        assert out.returncode == 0 and told in out.stdout, out.stderr
+
+
+def test_a_closed_pipe_is_quiet():
+    "As in `intrr matrix --dry-run | head`, where nobody reads to the end"
+    words = ["matrix", "ablations", "--dry-run", "--seeds", *map(str, range(200))]  # more than a pipe holds
+    process = subprocess.Popen([sys.executable, "-c", CODE, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process.stdout.readline()
+    process.stdout.close()
+    assert process.stderr.read() == b"" and process.wait(60) == 141
 
 
 def test_unknown_words_leave_with_2():

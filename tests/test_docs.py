@@ -15,7 +15,7 @@ from fastcore.basics import AttrDict
 from nbrun import ROOT, notebooks
 from nbsite import Links, cell_markdown, entry, navigation, output_markdown, page_name, public_names, readme_text
 
-from intrr.cli import COMMANDS
+from intrr.commands import COMMANDS
 
 VOID = {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"}
 

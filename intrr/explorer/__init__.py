@@ -43,12 +43,12 @@ def explorer_page(
     main = tag("main", VIEWS[state.view][1](explorer, state))
     return tag("div", tag("div", top, _hits(explorer, state.query), tabs, note, main), cls="box")
 
-
+# %% ../../nbs/94_widget.ipynb #a23ec6ea
 def _tab(state: State, key: str, head: str) -> Markup:
     badge = tag("b", len(state.history), cls="badge") if state.history and key == "user" else None
     return tag("button", head, badge, cls="tab on" if key == state.view else "tab", do="view", at=key)
 
-
+# %% ../../nbs/94_widget.ipynb #03063475
 def _hits(explorer: Explorer, query: str, most: int = 12) -> Markup | None:
     "What a query finds"
     if not query.strip():
@@ -92,14 +92,14 @@ def _known(
         raise InputError(f"no item {row}; item rows go from 0 to {explorer.model.n_items - 1}")
     return row
 
-
+# %% ../../nbs/94_widget.ipynb #86e19597
 @register_action
 def _item(explorer: Explorer, state: State, at: str) -> State:
     "Show an item; who searches from the dial stays there"
     row = _known(explorer, at)
     return replace(state, item=row, view=state.view if state.view == "dial" and state.query else "item", query="")
 
-
+# %% ../../nbs/94_widget.ipynb #ff2eea8e
 @register_action
 def _another(explorer: Explorer, state: State, at: str) -> State:
     "Pick an item that is worth a look"
@@ -113,7 +113,7 @@ def _find(explorer: Explorer, state: State, at: str) -> State:
     "Search"
     return replace(state, query=at)
 
-
+# %% ../../nbs/94_widget.ipynb #b0803e4e
 @register_action
 def _view(explorer: Explorer, state: State, at: str) -> State:
     "Turn to a view"
@@ -124,13 +124,13 @@ def _rewritten(state: State, history: Sequence[int]) -> State:
     "The state with a changed history"
     return replace(state, history=tuple(history), before=state.history, user=None)
 
-
+# %% ../../nbs/94_widget.ipynb #f625bada
 @register_action
 def _add(explorer: Explorer, state: State, at: str) -> State:
     "Put an item at the end of the history"
     return replace(_rewritten(state, (*state.history, _known(explorer, at))), query="")
 
-
+# %% ../../nbs/94_widget.ipynb #4e371d49
 @register_action
 def _remove(explorer: Explorer, state: State, at: str) -> State:
     "Take the item at a place out of the history"
@@ -145,7 +145,7 @@ def _later(explorer: Explorer, state: State, at: str) -> State:
         rows[n : n + 2] = rows[n + 1], rows[n]
     return _rewritten(state, rows)
 
-
+# %% ../../nbs/94_widget.ipynb #92814312
 @register_action
 def _earlier(explorer: Explorer, state: State, at: str) -> State:
     "Let the items at a place and the one before change places"
@@ -157,7 +157,7 @@ def _clear(explorer: Explorer, state: State, at: str) -> State:
     "Start an empty history"
     return replace(_rewritten(state, ()), before=())
 
-
+# %% ../../nbs/94_widget.ipynb #4ea4796d
 @register_action
 def _user(explorer: Explorer, state: State, at: str) -> State:
     "Take the history of a user, by number from 0"
@@ -174,7 +174,7 @@ def _width(explorer: Explorer, state: State, at: str) -> State:
     "Set the width of the beam"
     return replace(state, width=max(1, min(1000, int(at))))
 
-
+# %% ../../nbs/94_widget.ipynb #8b62b6df
 @register_action
 def _into(explorer: Explorer, state: State, at: str) -> State:
     "Go to a node of the tree, such as `12.7`; `all` is the top"
@@ -188,7 +188,7 @@ def _colour(explorer: Explorer, state: State, at: str) -> State:
     "Colour the tree by something else"
     return replace(state, colour=COLOUR_BY[at] and at)
 
-
+# %% ../../nbs/94_widget.ipynb #ba7275dc
 @register_action
 def _epoch(explorer: Explorer, state: State, at: str) -> State:
     "Turn the dial to one of the kept epochs, by number from 0"
@@ -208,7 +208,7 @@ def _widget_class() -> Any:
 
     return ExplorerWidget
 
-
+# %% ../../nbs/94_widget.ipynb #c2cd733b
 def _make_widget(first: str, do: Callable[[str, Any], Any]) -> Any:
     "A widget that shows HTML and calls `do` for each click"
     try:

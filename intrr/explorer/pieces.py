@@ -42,7 +42,7 @@ def tag(
     head = "".join(f' {k}="{escape(v)}"' for k, v in named.items() if v is not None)
     return Markup(f"<{name}{head}>" + ("" if name == "input" else f"{_joined(inside)}</{name}>"))
 
-
+# %% ../../nbs/92_pieces.ipynb #6838096d
 def _joined(parts: Any) -> Markup:
     if isinstance(parts, (list, tuple)):
         return Markup("".join(map(_joined, parts)))
@@ -313,7 +313,7 @@ def line_chart(
     grid, name = _chart_grid(x, place, at), "probabilities by epoch"
     return tag("svg", grid, curves, viewBox="0 0 372 230", cls="chart", role="img", aria_label=name)
 
-
+# %% ../../nbs/92_pieces.ipynb #0e975180
 def _chart_grid(x: Sequence[float], place: Sequence[float], at: int) -> list[Markup]:
     grid = []
     for decade, name in enumerate(("1", "0.1", "0.01", "0.001", "0.0001")):

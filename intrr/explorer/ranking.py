@@ -45,7 +45,7 @@ def rank_items(
     constants = tuple(getattr(model, name) for name in model.grid) if isinstance(model, Pooled) else ()
     return _rank(model, tuple(history), (*constants, *((w.data_ptr(), w._version) for w in weights)))
 
-
+# %% ../../nbs/91_ranking.ipynb #71a9da63
 @lru_cache(maxsize=4)
 def _rank(model: Recommender, history: tuple[int, ...], version: tuple[object, ...]) -> Ranking:
     past = torch.tensor([history], dtype=torch.long)
@@ -174,7 +174,7 @@ def top_items(
     out["was"] = rank_items(model, before).rank[top].tolist() if before else None
     return out.assign(**_beside_beam(model, now, top, width))
 
-
+# %% ../../nbs/91_ranking.ipynb #71d9292a
 def _beside_beam(model: Recommender, now: Ranking, top: Tensor, width: int) -> dict[str, list]:
     if not isinstance(model, IntRR) or not has_beam(model):
         return {}

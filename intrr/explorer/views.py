@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,7 +70,7 @@ def item_view(
     cards = [_neighbour_card(explorer, state.item), _sibling_card(explorer, state.item)]
     return [_headline(explorer, state.item), standing, *cards]
 
-
+# %% ../../nbs/93_views.ipynb #0c9d415d
 def _absent(explorer: Explorer, what: str) -> Markup:
     name = f"the model '{explorer.name}' does not redistribute items"
     return tag("p", f'No {what}: {name}. Open the run with model="intrr".', cls="note")
@@ -92,7 +92,7 @@ def _headline(explorer: Explorer, row: int) -> Markup:
     text = tag("p", " · ".join(filter(None, facts)))
     return tag("section", title, text, tag("div", _ids(explorer, row), cls="ids"), tag("div", buttons), cls="head")
 
-
+# %% ../../nbs/93_views.ipynb #f2473d4a
 def _ids(explorer: Explorer, row: int) -> list[Markup]:
     "The ID by the text and, if the model redistributes, the one now"
     before = list(explorer.run.sids.sid(row))
@@ -123,12 +123,10 @@ def _neighbour_card(explorer: Explorer, row: int) -> Markup:
         marks += [tag("span", cls="dot left"), "has left its codes", tag("span", cls="dot"), "keeps them"]
     return section_card("Neighbours", tag("div", parts, cls="columns"), note=tag("span", marks, cls="marks"))
 
-
+# %% ../../nbs/93_views.ipynb #8b0df358
 def _neighbour(explorer: Explorer, row: int, cosine: float, bought: bool, kind: str) -> Markup:
-    if kind == "bought":
-        return item_line(explorer, row, first=tag("span", "", cls="both"))
-    value, mark = tag("span", f"{cosine:.2f}", cls="num"), tag("span", "•" if bought else "", cls="both")
-    return item_line(explorer, row, value, first=mark)
+    value = tag("span", f"{cosine:.2f}", cls="num") if kind != "bought" else None
+    return item_line(explorer, row, value, first=tag("span", "•" if bought and value else "", cls="both"))
 
 # %% ../../nbs/93_views.ipynb #5f120539
 def _sibling_card(explorer: Explorer, row: int, most: int = 5) -> Markup:
@@ -136,9 +134,8 @@ def _sibling_card(explorer: Explorer, row: int, most: int = 5) -> Markup:
     parts, sids = [], explorer.run.sids
     for depth in range(sids.levels - 1, 0, -1):
         rows = popular_siblings(explorer, row, depth)
-        left = int(explorer.left[rows].any(1).sum()) if rows else 0
-        count = f"{len(rows):,} more" + (f", {left:,} of them left a code" if explorer.red and rows else "")
-        head = tag("h4", sid_text(sids.sid(row)[:depth])[:-1] + ", …>", tag("small", count))
+        left = f", {int(explorer.left[rows].any(1).sum()):,} of them left a code" if explorer.red and rows else ""
+        head = tag("h4", sid_text(sids.sid(row)[:depth])[:-1] + ", …>", tag("small", f"{len(rows):,} more{left}"))
         parts.append(tag("div", head, [item_line(explorer, r) for r in rows[:most]], cls="column"))
     return section_card("Siblings", tag("div", parts, cls="columns"), note="items that share its first codes")
 
@@ -171,7 +168,7 @@ def _history_card(explorer: Explorer, state: State) -> Markup:
     parts = tail, tag("p", hint, cls="dim hint"), _held_out(explorer, state), _user_row(explorer, state)
     return section_card("History", *parts, note="oldest first")
 
-
+# %% ../../nbs/93_views.ipynb #c0d0e9e2
 def _user_row(explorer: Explorer, state: State) -> Markup:
     "Choose a user, the next one, or none"
     number: dict[str, Any] = {"value": "" if state.user is None else state.user, "aria_label": "user number"}
@@ -186,7 +183,7 @@ def _held_out(explorer: Explorer, state: State) -> Markup | None:
     if state.user is None or (target := explorer.run.dataset.test().target) is None:
         return None
     row = int(target[state.user])
-    rank = int(rank_items(explorer.model, state.history).rank[row])
+    rank = rank_items(explorer.model, state.history).rank[row]
     head = tag("h4", "Bought next", tag("small", f"rank {rank:,} of {explorer.model.n_items:,}"))
     return tag("div", head, item_line(explorer, row))
 
@@ -195,12 +192,12 @@ def _ranking_card(explorer: Explorer, state: State, k: int = 10) -> Markup:
     "The exact best items, and what became of those that were among them"
     best = top_items(explorer, state.history, state.before, k, state.width)
     lines = [_hit(explorer, n + 1, o, bool(state.before)) for n, o in enumerate(best.to_dict("records"))]
-    note = "probability, and its factors along the ID" if "p" in best else "score"
-    note += ", and the share of each part of the score" if "lifts" in best else ""
+    note = "probability · its factors along the ID" if "p" in best else "score"
+    note += " · share of each part" if "lifts" in best else ""
     parts = lines, _gone(explorer, state, k), _beam_part(explorer, state, best)
     return section_card("What comes next", *parts, note=note, cls="ranking")
 
-
+# %% ../../nbs/93_views.ipynb #0d7e0496
 def _hit(explorer: Explorer, n: int, o: Mapping[str, Any], compare: bool) -> Markup:
     "A line of the ranking"
     codes, chance = explorer.run.sids.codes[o["row"]].tolist(), "p" in o
@@ -223,7 +220,7 @@ def _path(codes: Sequence[int], path: Sequence[float]) -> Markup:
         cells.append(tag("span", tag("b", code), small, cls="cell", style=f"--p:{round(60 * p)}%", title=says))
     return tag("span", cells, cls="path")
 
-
+# %% ../../nbs/93_views.ipynb #32f844e3
 def _shares(lifts: Mapping[str, float]) -> Markup:
     "The share of each part in what lifts an item above the average one"
     cells, total = [], sum(lifts.values())
@@ -244,7 +241,7 @@ def _beam_mark(place: float | None, lost: int, levels: int) -> Markup:
     says = f"the beam drops its prefix at {where}" if lost else "below the last place of the beam's list"
     return tag("span", "✗ ", tag("small", where), cls="beam now", title=says)
 
-
+# %% ../../nbs/93_views.ipynb #b1d511e3
 def _move(now: int, was: float | None, both: bool = False) -> Markup | None:
     "A change of rank"
     if was is None or pd.isna(was):
@@ -254,7 +251,7 @@ def _move(now: int, was: float | None, both: bool = False) -> Markup | None:
     text = f"{int(was):,} → {now:,}" if both else f"{'▲' if was > now else '▼'} {int(was):,}"
     return tag("span", text, cls=f"move {'up' if was > now else 'down'}", title=f"was {int(was):,}")
 
-
+# %% ../../nbs/93_views.ipynb #17ae291b
 def _gone(explorer: Explorer, state: State, k: int) -> list[Markup]:
     "Items that the last change has pushed out of the best"
     if not state.before:
@@ -298,16 +295,16 @@ def tree_view(
     parts = _tree_head(explorer, state), tag("div", parts, cls="halves even")
     return [section_card("The tree of IDs", *parts, note=f"{len(below):,} branches")]
 
-
+# %% ../../nbs/93_views.ipynb #d4632df1
 def _tree_head(explorer: Explorer, state: State) -> Markup:
     "The way back to the top, and the choice of colours"
     ids = [".".join(map(str, state.prefix[: d + 1])) for d in range(len(state.prefix))]
-    steps = [push_button("all items", "into", "all")]
-    steps += [push_button(code, "into", at) for code, at in zip(state.prefix, ids, strict=True)]
+    steps = zip(("all items", *state.prefix), ("all", *ids), strict=True)
+    buttons = [push_button(name, "into", at) for name, at in steps]
     kinds = [k for k in COLOUR_BY if k != "movers" or explorer.red]
     chosen = [push_button(k, "colour", k, k == state.colour) for k in kinds]
     colours = tag("div", tag("span", "colour", cls="dim"), chosen, cls="row")
-    return tag("div", tag("nav", steps, cls="row crumbs"), colours, cls="row apart")
+    return tag("div", tag("nav", buttons, cls="row crumbs"), colours, cls="row apart")
 
 # %% ../../nbs/93_views.ipynb #e9e7697c
 def _branch(explorer: Explorer, n: Mapping[str, Any], level: int) -> Markup:
@@ -323,7 +320,7 @@ def _branch(explorer: Explorer, n: Mapping[str, Any], level: int) -> Markup:
     name = tag("button", head, words, cls="title", do="into", at=n["id"], title=n["titles"][0])
     return tag("div", chip, name, tag("span", f"{n['items']:,}", cls="num"), meter, cls="line")
 
-
+# %% ../../nbs/93_views.ipynb #d2797dd6
 def _colour_key(explorer: Explorer, colour: str, nodes: pd.DataFrame) -> Markup:
     "What the colours mean"
     if colour == "category":
@@ -340,7 +337,7 @@ def _paths(explorer: Explorer, row: int) -> list[tuple[str, str, list[int]]]:
     paths = [("by its text", "was", explorer.run.sids.codes[row].tolist())]
     return [*paths, ("now", "now", explorer.red.codes[row].tolist())] if explorer.red else paths
 
-
+# %% ../../nbs/93_views.ipynb #34a96a4a
 def _marks(explorer: Explorer, row: int) -> dict[str, str]:
     "Nodes on an item's path: by its text, now, or both"
     marks: dict[str, str] = {}
@@ -349,7 +346,7 @@ def _marks(explorer: Explorer, row: int) -> dict[str, str]:
             marks[node] = "kept" if node in marks or not explorer.red else kind
     return marks
 
-
+# %% ../../nbs/93_views.ipynb #b968922f
 def _whereabouts(explorer: Explorer, row: int) -> Markup:
     "Where the chosen item is, with ways to get there"
     sids, buttons = explorer.run.sids, []
@@ -380,7 +377,7 @@ def training_view(
     head = tag("section", tag("h2", explorer.shop.titles[state.item]), dial, cls="head")
     return [head, tag("div", levels, _code_chart(explorer, state.item, at), cls="halves wide")]
 
-
+# %% ../../nbs/93_views.ipynb #3c1bab5b
 def _code_chart(explorer: Explorer, row: int, at: int) -> Markup:
     "How likely an item's codes were at each epoch"
     trip, lines, keys, levels = levels_by_epoch(explorer, row), [], [], explorer.run.sids.levels
@@ -396,7 +393,7 @@ def _code_chart(explorer: Explorer, row: int, at: int) -> Markup:
     return section_card("How likely its codes are", *parts, note="p, logarithmic")
 
 # %% ../../nbs/93_views.ipynb #a0cb1494
-VIEWS: dict[str, tuple[str, Callable[[Explorer, State], list[Any]]]] = {
+VIEWS = {
     "item": ("Item", item_view),
     "user": ("User", history_view),
     "tree": ("Tree", tree_view),
