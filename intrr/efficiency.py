@@ -12,23 +12,25 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Generator, Iterable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 import torch
 from tqdm.auto import tqdm
 
-from .benches import Bench, Source
+from .benches import CATALOGUES, Bench, Source
 from .core import InputError, environment, load_json, pick_device, save_json, to_jsonable
-from .records import load_records, select_records
+from .records import load_records
 from .matrix import duration_text
 from .measurements import measure_bench
 
 # %% auto #0
 __all__ = ['device_slug', 'machine_folder', 'load_bench', 'measure_group', 'run_group', 'machine_records', 'seconds_left',
-           'run_benches', 'efficiency_frame', 'bench_table', 'save_change', 'change_frame']
+           'run_benches', 'efficiency_frame', 'bench_table', 'Change', 'listed_changes', 'change_frame']
 
 # %% ../nbs/83_efficiency.ipynb #595d8131
 def device_slug(
@@ -99,8 +101,8 @@ def run_group(
 def machine_records(
     folder: str | Path,  # Of one machine, or of all
 ) -> list[dict[str, Any]]:
-    "The rows that have been measured; neither what a change gained, nor a comparison of programs"
-    return [r for r in load_records(folder, "efficiency") if r["task"] not in ("change", "comparison")]
+    "The rows that have been measured, without comparisons of programs"
+    return [r for r in load_records(folder, "efficiency") if r["task"] != "comparison"]
 
 # %% ../nbs/83_efficiency.ipynb #cf6b26c2
 def seconds_left(
@@ -192,35 +194,37 @@ def bench_table(
     return out if names is None else out.loc[[n for n in names if n in out.index]]
 
 # %% ../nbs/83_efficiency.ipynb #b7dbe9a9
-def save_change(
-    name: str,  # Short, and the file name of the record
-    what: str,  # What was changed, in plain words
-    expected: float | None,  # Gain that was expected before it was measured, as a factor
-    before: float,
-    after: float,
-    unit: str,  # Such as `ms per request` or `targets/s`; more is better only of rates, which end in `/s`
-    device: str | torch.device = "cpu",
-    threads: int = 1,  # Of the CPU
-    results: str | Path = "nbs/results",
-    since: str | None = None,  # The commit that `before` was measured on, where it is not this code
-) -> Path:
-    "Write down what a change of the code gave; raises `InputError` unless the numbers are above 0"
-    if min(1.0 if expected is None else expected, before, after) <= 0:
-        raise InputError(f"change '{name}': expected, before and after must be above 0")
-    measured = after / before if unit.endswith("/s") else before / after
-    head = {"kind": "efficiency", "name": name, "dataset": None, "model": None, "task": "change", "what": what}
-    found = {"expected": expected, "before": before, "after": after, "unit": unit, "measured": measured, "since": since}
-    where = environment(device) | {"threads": threads}
-    path = machine_folder(torch.device(device), threads, results) / "changes" / f"{name}.json"
-    save_json(head | found | {"environment": where}, path)
-    return path
+class Change(NamedTuple):
+    "The same computed in two ways"
+
+    what: str  # In plain words
+    before: Bench
+    after: Bench
+
+# %% ../nbs/83_efficiency.ipynb #869c5868
+def listed_changes() -> list[Change]:
+    "Requests in the large size that a CPU compiles, and branch and bound in place of all scores"
+    row = partial(Bench, "infer", length=32)
+    plain = [row("intrr", engine="exact", k=50), row("intrr", engine="beam50")]
+    plain += [row("flat", engine="beam50"), row("sasrec", engine="full", k=50)]
+    found = [Change(f"compiled: {b.model}, {b.engine}", b, replace(b, compiled=True)) for b in plain]
+    for items in CATALOGUES:
+        before = row("intrr", n_items=items, engine="full", k=50)
+        what = f"branch and bound, not all scores: {items:,} items, exact"
+        found.append(Change(what, before, replace(before, engine="bound")))
+    return found
 
 # %% ../nbs/83_efficiency.ipynb #5990ccfe
 def change_frame(
     results: str | Path = "nbs/results",
-) -> pd.DataFrame:  # By machine: `what`, `expected`, `measured`, `before`, `after`, `unit`, `since`
-    "What each optimisation gained, the largest gain first"
-    found = select_records(load_records(Path(results) / "efficiency", "efficiency"), task="change")
-    columns = ["machine", "what", "expected", "measured", "before", "after", "unit", "since"]
-    rows = [{**r, "machine": device_slug(r["environment"])} for r in found]
-    return pd.DataFrame(rows, columns=columns).sort_values(["machine", "measured"], ascending=[True, False])
+    changes: Iterable[Change] | None = None,  # Default: those of `listed_changes`
+) -> pd.DataFrame:  # By machine: `what`, `before` and `after` in ms, `gain`
+    "What each change gained, the largest gain first; without those whose rows have not been measured"
+    seconds = efficiency_frame(Path(results) / "efficiency").get("seconds.median", pd.Series(dtype=float))
+    rows = []
+    for machine in dict.fromkeys(name for name, _ in seconds.index):
+        for what, *pair in changes or listed_changes():
+            before, after = (1e3 * seconds.get((machine, bench.name), np.nan) for bench in pair)
+            rows.append((machine, what, before, after, before / after))
+    frame = pd.DataFrame(rows, columns=["machine", "what", "before", "after", "gain"]).dropna()
+    return frame.sort_values(["machine", "gain"], ascending=[True, False], ignore_index=True)

@@ -19,7 +19,7 @@ from matplotlib import colormaps
 from matplotlib.colors import to_hex
 
 from .numbers import Explorer, ItemLevel
-from ..style import COLOURS
+from ..style import COLOURS, PALETTE
 from ..tree import tree_frame
 
 # %% auto #0
@@ -157,7 +157,7 @@ COLOUR_BY = {
     "popularity": "mean purchases of an item",
     "movers": "share of items that have left a code",
 }
-OTHER_COLOUR = "#999999"
+OTHER_COLOUR = PALETTE[-1]
 
 # %% ../../nbs/92_pieces.ipynb #4bc0f9eb
 @cache
