@@ -5,11 +5,12 @@ from __future__ import annotations
 import base64
 import importlib
 import os
+import sys
 import textwrap
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Generator, Iterable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from configparser import ConfigParser
-from contextlib import chdir
+from contextlib import chdir, contextmanager
 from io import BytesIO
 from multiprocessing import get_context
 from pathlib import Path
@@ -59,6 +60,20 @@ def module_of(nb: Any) -> str | None:
     return names[0].removesuffix(".__init__") if names else None
 
 
+@contextmanager
+def own_registries() -> Generator[None]:
+    "What a notebook's own classes register as is what was registered before, when the notebook has ended"
+    modules = [m for name, m in sys.modules.items() if name.startswith("intrr.")]
+    tables = [t for m in modules for name, t in vars(m).items() if name.isupper() and isinstance(t, dict)]
+    before = [(t, dict(t)) for t in tables]
+    try:
+        yield
+    finally:
+        for table, entries in before:
+            table.clear()
+            table.update(entries)
+
+
 def execute(
     path: str | Path,  # A notebook
     flags: Collection[str] = (),  # Flagged cells to run as well: `slow`, `cuda`, `data`
@@ -80,7 +95,7 @@ def execute(
         return leave
 
     # IN_TEST tells nbdev_export not to write; if it stayed, it would silence the next export
-    with chdir(path.parent), patch.dict(os.environ, IN_TEST="1"):
+    with chdir(path.parent), patch.dict(os.environ, IN_TEST="1"), own_registries():
         try:
             shell.run_all(nb, exc_stop=True, preproc=skipped)
         except BaseException as e:

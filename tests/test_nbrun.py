@@ -43,6 +43,14 @@ def test_flagged_cells_run_when_asked(tmp_path):
     assert execute(small, flags=["slow"]).cells[2].outputs[0]["data"]["text/plain"] == ["30"]
 
 
+def test_what_a_notebook_registers_ends_with_it(tmp_path):
+    from intrr.recommenders import MODELS
+
+    before = dict(MODELS)
+    execute(notebook(tmp_path, "from intrr.recommenders import MODELS\nMODELS['sasrec'] = MODELS['mine'] = 1"))
+    assert before == MODELS and "sasrec" in MODELS
+
+
 def test_an_exception_says_where(tmp_path):
     with pytest.raises(ZeroDivisionError) as e:
         execute(notebook(tmp_path, "a = 2", "a / 0"))
