@@ -11,10 +11,12 @@ import inspect
 import io
 import json
 import os
+import signal
 import sys
+import threading
 import tokenize
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext, redirect_stdout
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from importlib.resources import files
 from pathlib import Path
 from textwrap import dedent
@@ -23,7 +25,7 @@ from typing import Annotated, Any, get_type_hints
 from . import __version__
 
 # %% auto #0
-__all__ = ['command_summaries', 'overview', 'parameter_comments', 'described', 'run_command', 'main']
+__all__ = ['command_summaries', 'overview', 'parameter_comments', 'described', 'run_command', 'stopped_by_signals', 'main']
 
 # %% ../nbs/99_cli.ipynb #5a40e59f
 def command_summaries() -> dict[str, str]:  # In the order of the source
@@ -102,17 +104,52 @@ def run_command(
     if "--json" in words and first_process():
         print(json.dumps(to_jsonable(out), ensure_ascii=False))
 
+# %% ../nbs/99_cli.ipynb #8ccfcaec
+def _close_output() -> None:
+    "Let what is left to print go nowhere, where standard output is a file or a pipe"
+    if sys.stdout is sys.__stdout__:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+@contextmanager
+def stopped_by_signals() -> Generator[None]:
+    "SIGTERM and SIGHUP end a command as Ctrl-C does, with nothing half-written; the exit code is 128 and the signal's"
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(number: int, frame: Any) -> None:
+        print(f"intrr: stopped by {signal.Signals(number).name}; go on with --resume", file=sys.stderr)
+        raise SystemExit(128 + number)
+
+    before = {s: signal.signal(s, stop) for s in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for s, handler in before.items():
+            signal.signal(s, handler)
+
 # %% ../nbs/99_cli.ipynb #0410a61d
 def main(
     args: Sequence[str] | None = None,  # Words after `intrr`; default: those of the process
 ) -> int:  # Exit code: 0, 2 for bad input, 130 when stopped
     "Run a command; bad input is one line on standard error"
     words = list(sys.argv[1:] if args is None else args)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # where it is not UTF-8
     try:
-        return _main(words)
+        with stopped_by_signals():
+            return _main(words)
     except BrokenPipeError:  # nobody reads any more, as in `intrr … | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _close_output()
         return 141
+    except (OSError, MemoryError, UnicodeError, OverflowError) as e:  # of the system, not of the input
+        if os.environ.get("INTRR_TRACEBACK"):
+            raise
+        print(f"intrr: {str(e) or type(e).__name__} (INTRR_TRACEBACK=1 shows where)", file=sys.stderr)
+        _close_output()
+        return 2
     except KeyboardInterrupt:
         how = "the last checkpoint is kept, go on with --resume; a matrix goes on without"
         print(f"intrr: stopped; {how}", file=sys.stderr)

@@ -257,6 +257,8 @@ def run(
 ) -> dict[str, Any]:  # The folder, and the records
     "Data to report: Semantic IDs, training, evaluation beside the baselines, recommendations, figure"
     pick_device(device)
+    if not models:
+        raise InputError("models: none; name what to train, such as --models intrr sasrec")
     for name in models:
         check_model(name, size, recipe, parts)
     setup = Setup(data, ties, encoder, quantizer, seed=seed, quantizer_recipe=quantizer_recipe, protocol=protocol)

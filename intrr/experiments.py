@@ -103,9 +103,10 @@ class Setup:
         name = file if self.protocol == "leave-one-out" else self.protocol
         return name if self.fit == "train" else f"{name}-{self.fit}"
 
-    def embed(self, dataset: Dataset, device: str | torch.device = "cpu", progress: bool = True) -> Tensor:
+    def embed(self, dataset: Dataset, device: str | torch.device = "cpu", progress: bool = True, **how: Any) -> Tensor:
         "Embeddings of the items' text, `(N, dim)`, from the cache if they were made before"
-        return encode_texts(dataset.items["text"].tolist(), self.text_encoder, device=device, progress=progress)
+        texts = dataset.items["text"].tolist()
+        return encode_texts(texts, self.text_encoder, device=device, progress=progress, **how)
 
     @property
     def text_encoder(self) -> str:

@@ -117,6 +117,8 @@ def _word_directions(
     "TF-IDF of a catalogue, and the leading singular directions of its rows"
     words = [item_words(item) for item in items.to_dict("records")]
     x = (vectors := WordVectors.fit(words))(words)
+    if x.shape[1] < 2:
+        return vectors, torch.eye(x.shape[1], dtype=torch.float64)
     svd = TruncatedSVD(max(1, min(dim, *(n - 1 for n in x.shape))), random_state=0, n_iter=7).fit(x)
     return vectors, _fix_signs(torch.from_numpy(svd.components_))
 

@@ -47,7 +47,11 @@ def recommend_after(
 ) -> dict[str, Any]:  # `history` and `recommendations`: lists of `describe_items`, the latter with score and shares
     "The best items to follow a history; raises `InputError` for a `k` that the catalogue does not have"
     score, rows = model.topk(history, k, exclude=history, times=times)
+    if bool(score.isnan().any()):
+        raise InputError("model: its scores are not numbers; the weights are damaged, train it again")
     left = score[0] > -torch.inf
+    if not bool(left.any()):
+        raise InputError(f"history: holds all {len(set(history[0].tolist()))} items of the catalogue; nothing is left")
     score, rows = score[0, left].tolist(), rows[0, left]
     items, shares = describe_items(run, rows), _shares(model, history, rows.cpu())
     scored = [item | {"score": s} | share for item, s, share in zip(items, score, shares, strict=True)]
@@ -135,7 +139,10 @@ def _recommendations(run: Run, model: Recommender, users: int = 3) -> list[str]:
     "The part of the report with recommendations for the first users, which are printed as well"
     test, parts = run.dataset.test(), []
     for user in torch.arange(min(users, len(test))).split(1):
-        found = recommend_after(run, model, test.histories(user), 5, test.times(user))
+        try:
+            found = recommend_after(run, model, test.histories(user), 5, test.times(user))
+        except InputError:  # a history that holds the whole of a small catalogue
+            continue
         print(recommendation_text(found) + "\n")
         parts.append("After " + "; ".join(_as_text(i["title"]) for i in found["history"][-5:]) + ":")
         lines = [f"{n}. {_as_text(i['title'])} ({_worth(i)})" for n, i in enumerate(found["recommendations"], 1)]

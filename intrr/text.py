@@ -168,6 +168,7 @@ def encode_texts(
     device: str | torch.device = "cpu",
     batch: int = 64,  # Texts at a time
     progress: bool = True,  # Show a bar
+    at_hand: bool = False,  # Run no encoder but the default one's package, as for a run of somebody else
 ) -> Tensor:  # (N, dim) float32, on the CPU
     "Embed texts, from the cache if they were embedded before; raises `InputError` for an encoder that is not to be had"
     if not len(texts):
@@ -180,6 +181,8 @@ def encode_texts(
     file = _cache_file(texts, encoder, cache)
     if (x := _from_cache(file, len(texts))) is not None:
         return x
+    if at_hand and (encoder != DEFAULT_ENCODER or not minilm_folder()):
+        raise InputError(f"encoder '{encoder}': these texts are not in the cache; encode them first")
     x = _run_encoder(texts, encoder, device, batch, progress)
     try:
         save_tensors({"x": x}, file, meta={"encoder": encoder})

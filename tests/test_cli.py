@@ -182,3 +182,35 @@ def test_a_closed_pipe_is_quiet():
 def test_unknown_words_leave_with_2():
     assert intrr("fly").returncode == 2
     assert intrr("train", "--wings").returncode == 2
+
+
+def test_output_that_is_not_utf8(run):
+    out = intrr("recommend", run, "--model", "knn", "--history", "1", env={**os.environ, "PYTHONIOENCODING": "ascii"})
+    assert out.returncode == 0 and "Traceback" not in out.stderr
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full here")
+def test_output_that_is_full():
+    with open("/dev/full", "w") as full:
+        command = [sys.executable, "-c", CODE, "matrix", "--dry-run"]
+        out = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert out.returncode == 2 and "Traceback" not in out.stderr and out.stderr.count("intrr: ") == 1
+
+
+def test_sigterm_ends_it_with_nothing_half_written(run, tmp_path):
+    out = subprocess.Popen(
+        [sys.executable, "-c", CODE, "train", run, "--model", "sasrec", *LITTLE[:-1], "epochs=400", "patience=400"],
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    for _ in range(600):
+        if (run / "sasrec.checkpoint.safetensors").exists():
+            break
+        time.sleep(0.1)
+    out.send_signal(signal.SIGTERM)
+    assert out.wait(60) == 128 + signal.SIGTERM and "stopped by SIGTERM" in out.stderr.read()
+    assert not list(run.glob(".*.tmp"))
+
+
+def test_nothing_to_train():
+    refused(intrr("run", "--models"), "models: none")

@@ -108,9 +108,9 @@ def unit_vectors(
 def text_vectors(
     run: Run,
 ) -> Tensor | None:  # (N, d) unit vectors; none if the run's encoder is not to be had here
-    "The items' texts as Stage 1 saw them"
+    "The items' texts as Stage 1 saw them; no encoder that somebody's run names is run or asked for"
     try:
-        return unit_vectors(run.setup.embed(run.dataset))
+        return unit_vectors(run.setup.embed(run.dataset, at_hand=True))
     except InputError:
         return None
 
