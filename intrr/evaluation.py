@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from .core import InputError
-from .data import Split
+from .data import Split, row_batches
 from .recommenders import Recommender
 
 # %% auto #0
@@ -75,7 +75,9 @@ def scored_batches(
     if isinstance(model, nn.Module):
         model.eval()
     length, batch = max_len or model.max_len, max(1, min(batch, int(memory * 1e9 / (24 * model.n_items))))
-    for rows in tqdm(split.lengths.argsort(stable=True).split(batch), desc="evaluate", disable=not progress):
+    width = split.lengths if split.end is None else torch.maximum(split.lengths, split.end - split.stop)
+    batches = list(row_batches(width, split.lengths.argsort(stable=True), batch))
+    for rows in tqdm(batches, desc="evaluate", disable=not progress):
         times = split.times(rows, length) if model.uses_times else None
         scores = model.scores(split.histories(rows, length), times)
         yield rows, scores, split.full(rows).to(scores.device)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+import intrr.hstu  # noqa: F401  # registers HSTU
 from .backbones import BACKBONES
 from .core import InputError
 from .decoding import NORMALISERS
