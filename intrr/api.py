@@ -21,9 +21,8 @@ import torch
 from torch import Tensor
 
 from .core import InputError, atomic_path, load_json, save_json
-from .data import Dataset, pad_runs
-from .experiments import Setup
-from .runs import Run
+from .data import Dataset, pad_runs, row_batches
+from .experiments import Run, Setup
 from .readers import write_folder
 from .recommenders import Recommender, model_info
 from .pooling import Pooled
@@ -48,12 +47,11 @@ def given(
         if empty := [i for i, h in enumerate(histories) if not len(h)]:
             raise InputError(f"histories, number {empty[0]}: empty; give at least one item id")
         found = [data.rows(h) for h in histories]
-        for i in range(0, len(found), batch):
-            rows = torch.nn.utils.rnn.pad_sequence(found[i : i + batch], batch_first=True, padding_value=-1)
-            yield list(range(i, i + len(rows))), rows, None
+        for some in row_batches(torch.tensor([len(h) for h in found]), torch.arange(len(found)), batch):
+            rows = torch.nn.utils.rnn.pad_sequence([found[i] for i in some], batch_first=True, padding_value=-1)
+            yield some.tolist(), rows, None
         return
-    rows = user_rows(data, users)
-    for some in rows.split(batch):
+    for some in row_batches(data.lengths, user_rows(data, users), batch):
         start, stop = data.offsets[some], data.offsets[some + 1]
         times = None if data.times is None else pad_runs(data.times, start, stop)
         yield data.users[some.numpy()].tolist(), pad_runs(data.flat, start, stop), times

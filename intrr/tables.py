@@ -30,6 +30,7 @@ from intrr.records import (
     table,
 )
 from .quantizers import QUANTIZERS
+from .recipes import Recipe
 from .recommenders import MODELS
 from .style import COLOURS, Page, bare_axes
 
@@ -134,11 +135,12 @@ def label_of(
 def by_system(
     records: Iterable[Mapping[str, Any]],
 ) -> dict[str, list[Mapping[str, Any]]]:  # Such as `IntRR, RK-Means, Transformer`: its runs
-    "Records by the name of their system; SASRec and TIGER leave no choice, so theirs is their model's"
+    "Records by the name of their system: the model, with the quantizer and the backbone where they are a choice"
     found: dict[str, list[Mapping[str, Any]]] = {}
     for r in records:
         info = MODELS[r["model"]]
-        keys = ("model", "quantizer", "backbone") if info.uses_sids and info.uses_backbone else ("model",)
+        own = info.uses_backbone and (info.uses_sids or r["backbone"] != Recipe.backbone)
+        keys = ("model", *["quantizer"] * (info.uses_sids and info.uses_backbone), *["backbone"] * own)
         name = ", ".join(label_of(r[key]) for key in keys) + (r.get("parts") or "").replace("+", " + ")
         found.setdefault(name, []).append(r)
     return found

@@ -227,6 +227,17 @@ def test_history_of_a_user(explorer):
     assert f"rank {rank:,} of 120" in text
 
 
+@pytest.mark.parametrize("model", ["intrr", "sasrec", "flat", "knn"])
+def test_a_history_that_holds_nearly_the_whole_catalogue(run, model):
+    explorer = Explorer.open(run, model)
+    rows = tuple(range(explorer.model.n_items))
+    for left in (9, 1):
+        page = str(explorer_page(explorer, State(3, view="user", history=rows[left:], before=rows[left + 1 :])))
+        assert page.count('ix-hit"') == left or model == "flat"  # whose beam may meet none of them
+    page = Elements(explorer_page(explorer, State(3, view="user", history=rows)))
+    assert "Nothing is left: the history holds every item that the model has scored." in page.text
+
+
 def test_epochs(explorer):
     state = apply_action(explorer, State(3), "epoch", 0)
     assert "after 0 epochs" in explorer_page(explorer, state)
