@@ -54,9 +54,9 @@ from .tuning import fit_baseline, pool_with_transitions
 
 # %% auto #0
 __all__ = ['QUANTIZER_RECIPES', 'SIZES', 'SMALL', 'Setup', 'Experiment', 'size_recipe', 'data_fingerprint', 'folder_fingerprint',
-           'origin_codes', 'origin_of', 'train_model', 'load_model', 'check_own_files', 'Run', 'make_record',
-           'evaluate_experiment', 'evaluate_baseline', 'kept_record', 'different', 'stage_one', 'known_prior',
-           'run_experiment']
+           'origin_codes', 'origin_of', 'train_model', 'load_model', 'check_own_files', 'checkpoint_path',
+           'check_replaced', 'started_recipe', 'Run', 'make_record', 'evaluate_experiment', 'evaluate_baseline',
+           'kept_record', 'different', 'stage_one', 'known_prior', 'run_experiment']
 
 # %% ../nbs/63_experiments.ipynb #57c538f7
 QUANTIZER_RECIPES = ("recommended", "paper")  # Our settings of a quantizer, or those of its `paper`
@@ -319,6 +319,44 @@ def check_own_files(
         except InputError as e:
             raise InputError(f"{folder}: {path.name} is there and not of a run; choose another folder") from e
 
+# %% ../nbs/63_experiments.ipynb #ce5c481a
+def checkpoint_path(
+    folder: Path,  # Of a run
+    model: str,  # A name in `MODELS`
+) -> Path:
+    "Where training writes its checkpoints"
+    return folder / f"{model}.checkpoint.safetensors"
+
+
+def check_replaced(
+    folder: Path,  # Of a run
+    model: str,  # A name in `MODELS`
+    resume: bool = False,  # Go on from the checkpoint
+    overwrite: bool = False,  # Replace what was trained
+) -> None:
+    "Raise `InputError` where training would replace weights or a checkpoint that nobody asked to replace"
+    if resume and overwrite:
+        raise InputError("resume and overwrite: choose one; the first goes on, the second starts anew")
+    trained, begun = (folder / f"{model}.safetensors").exists(), checkpoint_path(folder, model).exists()
+    ways = "--resume (resume=True) goes on with it, --overwrite (overwrite=True) replaces it"
+    if resume and trained and not begun:
+        raise InputError(f"{folder}: '{model}' is trained, without a checkpoint to go on from; --overwrite replaces it")
+    if (trained or begun) and not resume and not overwrite:
+        raise InputError(f"{folder}: holds a {'trained' if trained else 'half-trained'} '{model}'; {ways}")
+
+# %% ../nbs/63_experiments.ipynb #74245f12
+def started_recipe(
+    folder: Path,  # Of a run
+    model: str,  # A name in `MODELS`
+) -> Recipe | None:  # None if there is no checkpoint
+    "The recipe of the training that has begun in a folder; raises `InputError` for a damaged checkpoint"
+    if not (path := checkpoint_path(folder, model)).exists():
+        return None
+    try:
+        return Recipe.read(load_tensors(path)[1]["recipe"])
+    except (KeyError, TypeError, AttributeError) as e:
+        raise InputError(f"{path}: not a checkpoint ({e}); remove it, and train again") from e
+
 # %% ../nbs/63_experiments.ipynb #5ec3aa78
 @dataclass(frozen=True, eq=False)
 class Run:
@@ -424,20 +462,23 @@ class Run:
         device: str = "auto",
         progress: bool = True,
         keep: int = 0,  # Keep the weights of every so many epochs too, and those at the start; 0: none
+        overwrite: bool = False,  # Replace what was trained here
     ) -> Progress:
-        "Train a model and keep its best weights; processes of a launcher share the steps, and the first one writes"
-        recipe = recipe or self.recipe(model)
+        "Train a model, keep its best weights; a launcher's processes share the steps. Replaces no training unasked"
+        recipe = recipe or (started_recipe(self.folder, model) if resume else None) or self.recipe(model)
         with file_lock(self.folder / f".{model}.lock") if first_process() else nullcontext(True) as ours:
             if not ours:
                 raise InputError(f"{self.folder}: another process trains '{model}' here; wait, or use another folder")
+            check_replaced(self.folder, model, resume, overwrite)
             return self._train(model, recipe, seed, resume, device, progress, keep)
 
     def _train(
         self, model: str, recipe: Recipe, seed: int, resume: bool, device: str, progress: bool, keep: int
     ) -> Progress:
-        check = self.folder / f"{model}.checkpoint.safetensors"
+        check = checkpoint_path(self.folder, model)
         if first_process() and not resume:
             shutil.rmtree(self.folder / f"{model}-epochs", ignore_errors=True)
+            check.unlink(missing_ok=True)  # of the training that is replaced
 
         def on_epoch(epoch: int, net: SequenceModel) -> None:
             if keep and epoch % keep == 0:
@@ -449,6 +490,9 @@ class Run:
         how = check, resume, device, progress, on_epoch, features
         net, meta = train_model(model, recipe, self.sids, self.dataset, seed, *how)
         if first_process():
+            if not resume:  # what was said of the weights that are replaced
+                for name in (f"{model}.json", f"{model}.ranks.safetensors"):
+                    (self.folder / name).unlink(missing_ok=True)
             if recipe.prior:
                 pool_with_transitions(net, self.dataset).save(self.folder / f"{model}.pool.safetensors")
             save_tensors(net.state_dict(), self.folder / f"{model}.safetensors", meta)
