@@ -23,7 +23,8 @@ from torch import Tensor
 
 from .core import InputError, atomic_path, load_json, save_json
 from .data import Dataset, pad_runs, row_batches
-from .experiments import Run, Setup, check_replaced, started_recipe
+from .experiments import Setup
+from .runs import Run, check_replaced, started_recipe
 from .readers import write_folder
 from .recipes import Recipe
 from .recommenders import Recommender, model_info
