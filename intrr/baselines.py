@@ -49,12 +49,12 @@ def transitions(
     window: int = 5,  # Largest distance $w$ of a pair
 ) -> sparse.csr_array:  # (N, N) float64: $A_{ij}$, weight of item j after item i
     "Sum of 1 / distance over all ordered pairs within `window` steps of one history"
-    items, n = split.full(), split.dataset.n_items
+    n = split.dataset.n_items
     total = sparse.csr_array((n, n))
-    for gap in range(1, min(window, items.shape[1] - 1) + 1):
-        first, second = items[:, :-gap], items[:, gap:]
-        pair = (first[second >= 0].numpy(), second[second >= 0].numpy())
-        total += sparse.coo_array((np.full(len(pair[0]), 1 / gap), pair), shape=(n, n)).tocsr()
+    for gap in range(1, window + 1):
+        first, second = split.pairs(gap)
+        pair = (first.numpy(), second.numpy())
+        total += sparse.coo_array((np.full(len(first), 1 / gap), pair), shape=(n, n)).tocsr()
     return total
 
 # %% ../nbs/44_baselines.ipynb #e7475871
@@ -76,8 +76,7 @@ def tiebreak(
     split: Split,  # Usually the training part
 ) -> Tensor:  # (N,) from 0 to 1e-9, ascending with popularity
     "What to add to scores so that equals stand in order of popularity"
-    items = split.full()
-    popularity = torch.bincount(items[items >= 0], minlength=split.dataset.n_items).double()
+    popularity = torch.bincount(split.in_a_row()[0], minlength=split.dataset.n_items).double()
     return 1e-9 * popularity / popularity.max().clamp(min=1)
 
 # %% ../nbs/44_baselines.ipynb #af4d14a8

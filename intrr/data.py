@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 import re
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from operator import attrgetter
 from typing import Any
@@ -22,7 +22,7 @@ from .core import InputError
 from .frames import check_interactions, drop_short_histories, items_from_frame, k_core
 
 # %% auto #0
-__all__ = ['pad_runs', 'Split', 'Protocol', 'history_rows', 'Dataset', 'rows_of_users', 'row_weights']
+__all__ = ['pad_runs', 'Split', 'Protocol', 'history_rows', 'Dataset', 'row_batches', 'rows_of_users', 'row_weights']
 
 # %% ../nbs/10_data.ipynb #9c989dd4
 def pad_runs(
@@ -86,6 +86,18 @@ class Split:
             return None
         stop, end = (self.stop, self.end) if rows is None else (self.stop[rows], self.end[rows])
         return pad_runs(self.dataset.flat, stop, end)
+
+    def in_a_row(self) -> tuple[Tensor, Tensor]:
+        "(M,) the items of all histories, one after another, and (M,) the row of each"
+        row = torch.repeat_interleave(self.lengths)
+        before = self.lengths.cumsum(0) - self.lengths  # items of the rows before
+        return self.dataset.flat[self.start[row] + torch.arange(len(row)) - before[row]], row
+
+    def pairs(self, gap: int = 1) -> tuple[Tensor, Tensor]:
+        "(P,) each: the items that stand so many steps apart in one history, the earlier ones and the later ones"
+        items, row = self.in_a_row()
+        same = row[:-gap] == row[gap:]
+        return items[:-gap][same], items[gap:][same]
 
     def take(self, rows: Tensor) -> Split:
         "The same part with these rows (B,) only"
@@ -253,6 +265,18 @@ def _known_rows(dataset: Dataset, ids: list[str]) -> Tensor:
         like = f"such as {known.iloc[0]} or {known.iloc[-1]}"
         raise InputError(f"item {some}: not in dataset '{dataset.name}'; use ids of its items, {like}")
     return torch.from_numpy(rows)
+
+# %% ../nbs/10_data.ipynb #014193a6
+def row_batches(
+    lengths: Tensor,  # (R,) width of each row
+    order: Tensor,  # (B,) the rows to go through
+    batch: int = 512,  # Rows at once, at most
+    cells: int = 2**22,  # Rows times the widest of them, at most, but for a row that is wider by itself (32 MB)
+) -> Iterator[Tensor]:  # Row numbers, in the given order
+    "Batches of rows whose padded matrices stay small"
+    for part in order.split(batch):
+        widest = int(lengths[part].max()) if len(part) else 0
+        yield from part.split(max(1, cells // max(1, widest)))
 
 # %% ../nbs/10_data.ipynb #14483444
 def rows_of_users(

@@ -10,9 +10,10 @@ from abc import abstractmethod
 import torch
 from torch import Tensor, nn
 
-from .backbones import Cache, EncoderDecoder
+from .backbones import Cache
 from .core import InputError
 from .decoding import NextLogits, beam_search
+from .encoder_decoder import EncoderDecoder
 from .recipes import Recipe
 from .recommenders import LevelLoss, SequenceModel, make_backbone, n_targets, register, spread_scores, widen_digit
 from .sids import SemanticIDs

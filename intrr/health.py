@@ -115,11 +115,9 @@ def co_occurring_items(
     k: int = 10,  # Co-occurring items per item, at most
 ) -> Tensor:  # (P, 2) an item and one that occurs near it, sorted by item
     "The `k` items that occur most often near each item in the training part; equal counts in item order"
-    items, n = dataset.train().full(), dataset.n_items  # (U, T), padded with -1
-    keys = [items.new_empty(0)]
-    for gap in range(1, min(window, items.shape[1] - 1) + 1):
-        both = items[:, gap:] >= 0
-        first, second = items[:, :-gap][both], items[:, gap:][both]
+    train, n, keys = dataset.train(), dataset.n_items, []
+    for gap in range(1, window + 1):
+        first, second = train.pairs(gap)
         keys += [(first * n + second)[first != second], (second * n + first)[first != second]]
     key, count = torch.unique(torch.cat(keys), return_counts=True)
     key = key[count.argsort(descending=True, stable=True)]

@@ -108,7 +108,9 @@ def drop_items(
     k: int,  # How many to keep
 ) -> tuple[Tensor, Tensor]:  # `(B, k)` each, best first; what was taken out comes last, with score $-\infty$
     "Take items out of a ranking"
-    out = (rows[..., None] == items.to(rows.device)[:, None]).any(2)
+    taken = F.pad(items.to(rows.device), (1, 0), value=-1).sort(1).values  # memory grows with E, not with m times E
+    place = torch.searchsorted(taken, rows.contiguous()).clamp(max=taken.shape[1] - 1)
+    out = taken.gather(1, place) == rows
     score, place = scores.masked_fill(out, -torch.inf).topk(k, dim=1)
     return score, rows.gather(1, place)
 
@@ -195,8 +197,7 @@ class SequenceModel(nn.Module, Recommender):
     ) -> None:
         "Look at the training part before the first step"
         if self.recipe.skip_unseen:
-            seen = train.full()
-            count = torch.bincount(seen[seen >= 0], minlength=self.n_items)
+            count = torch.bincount(train.in_a_row()[0], minlength=self.n_items)
             self.unseen = (count == 0).nonzero()[:, 0].to(self.device)
 
     @abstractmethod

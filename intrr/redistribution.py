@@ -229,9 +229,7 @@ def next_items(
     k: int | None = None,  # Next items per item, at most; default: all
 ) -> pd.DataFrame:  # `item`, `next`, `count`; by item, the most frequent first, equal counts in item order
     "What was bought right after each item, in the training part"
-    x = dataset.train().full()
-    both = x[:, 1:] >= 0
-    pair, count = torch.stack([x[:, :-1][both], x[:, 1:][both]], 1).unique(dim=0, return_counts=True)
+    pair, count = torch.stack(dataset.train().pairs(), 1).unique(dim=0, return_counts=True)
     frame = pd.DataFrame({"item": pair[:, 0], "next": pair[:, 1], "count": count})
     frame = frame.sort_values(["item", "count"], ascending=[True, False], kind="stable", ignore_index=True)
     return frame if k is None else frame.groupby("item").head(k).reset_index(drop=True)

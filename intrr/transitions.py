@@ -34,12 +34,12 @@ def decayed_pairs(
     window: int = 50,  # Largest gap
 ) -> sparse.csr_array:  # $C$, `(N, N)` float64
     "Sum of $\\delta^{gap - 1}$ over all ordered pairs of each history"
-    items, n = split.full(), split.dataset.n_items
+    n = split.dataset.n_items
     total = sparse.csr_array((n, n))
-    for gap in range(1, min(window, items.shape[1] - 1) + 1):
-        first, second = items[:, :-gap], items[:, gap:]
-        pair = (first[second >= 0].numpy(), second[second >= 0].numpy())
-        total += sparse.coo_array((np.full(len(pair[0]), decay ** (gap - 1)), pair), shape=(n, n)).tocsr()
+    for gap in range(1, min(window, int(split.lengths.max()) - 1) + 1):
+        first, second = split.pairs(gap)
+        pair = (first.numpy(), second.numpy())
+        total += sparse.coo_array((np.full(len(first), decay ** (gap - 1)), pair), shape=(n, n)).tocsr()
     return total
 
 # %% ../nbs/45_transitions.ipynb #e023afaa

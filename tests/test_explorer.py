@@ -13,13 +13,14 @@ import pytest
 import torch
 
 from intrr.core import InputError
-from intrr.experiments import Run, Setup, size_recipe
+from intrr.experiments import Setup, size_recipe
 from intrr.explorer import ACTIONS, Exploration, apply_action, explore, explorer_page
 from intrr.explorer.numbers import Explorer, search_items
 from intrr.explorer.pieces import COLOUR_BY
 from intrr.explorer.ranking import rank_items, top_items
 from intrr.explorer.views import VIEWS, State
 from intrr.readers import write_folder
+from intrr.runs import Run
 from intrr.synthetic import make_catalogue
 
 ROOT = Path(__file__).parents[1]
@@ -224,6 +225,17 @@ def test_history_of_a_user(explorer):
     text = Elements(explorer_page(explorer, state)).text
     rank = int(rank_items(explorer.model, state.history).rank[data.test().target[11]])
     assert f"rank {rank:,} of 120" in text
+
+
+@pytest.mark.parametrize("model", ["intrr", "sasrec", "flat", "knn"])
+def test_a_history_that_holds_nearly_the_whole_catalogue(run, model):
+    explorer = Explorer.open(run, model)
+    rows = tuple(range(explorer.model.n_items))
+    for left in (9, 1):
+        page = str(explorer_page(explorer, State(3, view="user", history=rows[left:], before=rows[left + 1 :])))
+        assert page.count('ix-hit"') == left or model == "flat"  # whose beam may meet none of them
+    page = Elements(explorer_page(explorer, State(3, view="user", history=rows)))
+    assert "Nothing is left: the history holds every item that the model has scored." in page.text
 
 
 def test_epochs(explorer):

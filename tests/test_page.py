@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from intrr.core import InputError
-from intrr.experiments import Run, Setup, size_recipe
+from intrr.experiments import Setup, size_recipe
 from intrr.explorer import Explorer
 from intrr.explorer.numbers import unit_vectors
 from intrr.explorer.page import page_files, write_page
@@ -21,6 +21,7 @@ from intrr.intrr_model import IntRR
 from intrr.readers import write_folder
 from intrr.recipes import Recipe
 from intrr.redistribution import redistribution_of
+from intrr.runs import Run
 from intrr.synthetic import make_catalogue
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")

@@ -161,10 +161,11 @@ def top_items(
     k: int = 10,
     width: int = 10,  # Of the beam
 ) -> pd.DataFrame:  # row, score, p, path; lifts; was (rank, or none); beam (place, or none), lost (level from 1, or 0)
-    "The exact top `k`; raises `InputError` for an empty history or an unknown item"
+    "The exact top `k`, or what the history leaves; raises `InputError` for an empty history or an unknown item"
     model = explorer.model
     now = rank_items(model, history)
     top = now.order[:k]
+    top = top[now.scores[top] > -torch.inf]
     out = pd.DataFrame({"row": top.tolist(), "score": now.scores[top].tolist()})
     if isinstance(explorer.network, SequenceModel):
         p = now.scores.double().softmax(0)

@@ -191,6 +191,11 @@ def _held_out(explorer: Explorer, state: State) -> Markup | None:
 def _ranking_card(explorer: Explorer, state: State, k: int = 10) -> Markup:
     "The exact best items, and what became of those that were among them"
     best = top_items(explorer, state.history, state.before, k, state.width)
+    if best.empty:
+        return section_card(
+            "What comes next",
+            tag("p", "Nothing is left: the history holds every item that the model has scored.", cls="dim"),
+        )
     lines = [_hit(explorer, n + 1, o, bool(state.before)) for n, o in enumerate(best.to_dict("records"))]
     note = "probability · its factors along the ID" if "p" in best else "score"
     note += " · share of each part" if "lifts" in best else ""
