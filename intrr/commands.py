@@ -16,13 +16,15 @@ import torch
 from tyro.conf import Positional
 
 from .benches import Source, plan_benches
-from .core import InputError, environment, pick_device
+from .core import InputError, duration_text, environment, pick_device
 from .efficiency import bench_table, machine_folder, run_benches
 from .experiments import Setup, size_recipe
+from .explorer.numbers import Explorer
+from .explorer.page import check_page_folder, page_files, write_page
 from .matrix import kept_record, stage_one
 from .runs import Run, check_replaced, evaluate_baseline, started_recipe
 from .health import health_text
-from .matrix import duration_text, make_matrix, run_matrix, time_left
+from .matrix import make_matrix, run_matrix, time_left
 from .new_items import add_items
 from .recipes import Recipe
 from .recommenders import build_model, model_info, model_names
@@ -33,7 +35,7 @@ from .training import Progress
 
 # %% auto #0
 __all__ = ['COMMANDS', 'EXAMPLES', 'command', 'change_recipe', 'latest_run', 'run_folder', 'default_parts', 'check_model', 'sids',
-           'train', 'evaluate', 'recommend', 'add', 'run', 'quickstart', 'take_part', 'matrix', 'bench']
+           'train', 'evaluate', 'recommend', 'add', 'page', 'run', 'quickstart', 'take_part', 'matrix', 'bench']
 
 # %% ../nbs/98_commands.ipynb #45a2acda
 COMMANDS: dict[str, FunctionType] = {}
@@ -239,6 +241,24 @@ def add(
     added = describe_items(grown, torch.arange(old.dataset.n_items, grown.dataset.n_items))
     print("\n".join(f"{i['id']}: {i['title']}, {tuple(i['sid'])}" for i in added) + f"\n\nwritten to {grown.folder}")
     return {"run": grown.folder, "models": grown.trained, "added": added}
+
+# %% ../nbs/98_commands.ipynb #11a861d3
+@command("runs/beauty --out page")
+def page(
+    run: Positional[Path | None] = None,  # Run folder; default: the newest one under runs
+    out: Path | None = None,  # Folder for the page: new, empty, or an older page; needed
+    model: str = "intrr",  # The model that it runs
+    map: str | None = None,  # umap or pca; default: umap where umap-learn is installed
+    json: bool = False,  # Print one JSON object
+) -> dict[str, Any]:  # The folder, and its bytes
+    "Write a web page that searches, ranks and maps the catalogue by itself, from a disk or any web server"
+    if out is None:
+        raise InputError("page: name a folder for it, such as --out page")
+    check_page_folder(out)
+    files = page_files(Explorer.open(run or latest_run(), model), map)
+    size = write_page(files, out)
+    print(f"open {out / 'index.html'} ({size / 1e6:.1f} MB)")
+    return {"page": out, "bytes": size}
 
 # %% ../nbs/98_commands.ipynb #8523bbcb
 @command("--data path/to/beauty --models intrr sasrec")
