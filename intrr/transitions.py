@@ -108,9 +108,7 @@ def smoothing_parts(
     counts: sparse.csr_array,  # $C$ of the known items
     similar: sparse.csr_array,  # $W$, with new items behind the known ones
     known: int,  # Items that were there first
-) -> tuple[
-    Overlay, list[np.ndarray]
-]:  # The four tables; row sums of the first three over the known items
+) -> tuple[Overlay, list[np.ndarray]]:  # The four tables; row sums of the first three over the known items
     "All that `transition_table` takes from the data"
     counts.resize(similar.shape)
     tables = [counts, *smoothed_counts(counts, normalised_rows(similar, known)), similar]
