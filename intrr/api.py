@@ -22,7 +22,8 @@ from torch import Tensor
 
 from .core import InputError, atomic_path, load_json, save_json
 from .data import Dataset, pad_runs, row_batches
-from .experiments import Run, Setup
+from .experiments import Setup
+from .runs import Run
 from .readers import write_folder
 from .recommenders import Recommender, model_info
 from .pooling import Pooled

@@ -15,10 +15,70 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .core import InputError
+
 # %% auto #0
-__all__ = ['BACKBONES', 'distance_starts', 'BucketBias', 'Cache', 'continue_beams', 'beam_reach', 'attend_beams', 'Dropout',
-           'CausalAttention', 'select_places', 'encode_history', 'extend_beams', 'Backbone', 'Block', 'Transformer',
-           'BackboneInfo']
+__all__ = ['BACKBONES', 'select_places', 'Backbone', 'distance_starts', 'BucketBias', 'Cache', 'continue_beams', 'beam_reach',
+           'attend_beams', 'Dropout', 'CausalAttention', 'encode_history', 'extend_beams', 'AttentionBackbone', 'Block',
+           'Transformer', 'BackboneInfo']
+
+# %% ../nbs/30_backbones.ipynb #2377e5df
+def select_places(
+    values: Tensor,  # `(B, T, d)` or `(B, heads, T, ...)`
+    place: Tensor,  # One of the `T` places for each row, `(B,)` long
+) -> Tensor:  # The same with one position instead of `T`
+    "The values at one position of each row"
+    row = torch.arange(len(values), device=values.device)
+    return values[row, place][:, None] if values.ndim == 3 else values[row, :, place][:, :, None]
+
+# %% ../nbs/30_backbones.ipynb #7e43759e
+class Backbone(nn.Module):
+    "Encodes histories; a subclass gives `forward`, and for beams `prefill` and `extend`"
+
+    def __init__(self):
+        super().__init__()
+        self.clock: nn.Module | None = None  # A bias by time; without it the model gives no times
+
+    @abstractmethod
+    def forward(
+        self,
+        x: Tensor,  # Tokens, `(B, T, d)`, padded on the right with anything finite
+        times: Tensor | None = None,  # Seconds, `(B, T)` long; used only by a backbone with a `clock`
+        now: Tensor | None = None,  # The time from which each token looks back, `(B, T)` long; default: its own
+    ) -> Tensor:  # States, `(B, T, d)`; a state depends on its own token and those before it
+        "Encode every prefix in one pass"
+
+    def last(
+        self,
+        x: Tensor,  # Tokens, `(B, T, d)`, padded on the right with anything finite
+        lengths: Tensor,  # Real positions, at least 1, `(B,)` long
+        times: Tensor | None = None,  # Seconds, `(B, T)` long
+    ) -> Tensor:  # `(B, d)`
+        "The state of the last real position"
+        return select_places(self(x, times), lengths - 1)[:, 0]
+
+    def prefill(
+        self,
+        x: Tensor,  # Tokens of the histories, `(B, S, d)`, padded on the right with anything finite
+        lengths: Tensor,  # Real positions, at least 1, `(B,)` long
+        times: Tensor | None = None,  # Seconds, `(B, S)` long
+        now: Tensor | None = None,  # The time from which each token looks back, `(B, S)` long; default: its own
+    ) -> tuple[Tensor, Any]:  # States of the last real positions, `(B, 1, d)`, and what beams need of all
+        "Read the histories that beams will continue; raises `InputError` for a backbone that has no beams"
+        raise InputError(
+            f"backbone: {type(self).__name__} cannot continue beams; it serves models with one token per item"
+        )
+
+    def extend(
+        self,
+        x: Tensor,  # One new token for each of $W$ beams, `(B, W, d)`
+        cache: Any,  # From `prefill` or the last `extend`
+        parent: Tensor | None = None,  # Beam of the last step that each continues, `(B, W)` long; default: its own
+    ) -> tuple[Tensor, Any]:  # States of the new tokens, `(B, W, d)`, and the cache with them
+        "Continue beams by a token; the beams may be other ones, and more or fewer, at each step"
+        raise InputError(
+            f"backbone: {type(self).__name__} cannot continue beams; it serves models with one token per item"
+        )
 
 # %% ../nbs/30_backbones.ipynb #a43aba13
 def distance_starts(
@@ -135,7 +195,7 @@ class Dropout(nn.Dropout):
         return _Dropout.apply(input, self.p)
 
 # %% ../nbs/30_backbones.ipynb #a296c5b4
-class CausalAttention(nn.Module):
+class CausalAttention(Backbone):
     "Attention of each position over its past; a subclass says what a logit weighs"
 
     scale: float  # Factor of $q k^\top$
@@ -148,7 +208,6 @@ class CausalAttention(nn.Module):
         super().__init__()
         self.tables = tables
         self.distance = BucketBias(distance_starts(), heads * tables)
-        self.clock: BucketBias | None = None
 
     @abstractmethod
     def weigh(
@@ -178,18 +237,9 @@ class CausalAttention(nn.Module):
             bias = bias + self.clock(gap)
         return bias.masked_fill((far < 0).unsqueeze(-3), -torch.inf).chunk(self.tables, -3)
 
-# %% ../nbs/30_backbones.ipynb #2377e5df
-def select_places(
-    values: Tensor,  # `(B, T, d)` or `(B, heads, T, ...)`
-    place: Tensor,  # One of the `T` places for each row, `(B,)` long
-) -> Tensor:  # The same with one position instead of `T`
-    "The values at one position of each row"
-    row = torch.arange(len(values), device=values.device)
-    return values[row, place][:, None] if values.ndim == 3 else values[row, :, place][:, :, None]
-
 # %% ../nbs/30_backbones.ipynb #2b9c979e
 def encode_history(
-    net: Backbone,
+    net: AttentionBackbone,
     x: Tensor,  # Tokens, `(B, T, d)`, padded on the right with anything finite
     times: Tensor | None = None,  # Seconds, `(B, T)` long
     now: Tensor | None = None,  # The time from which each token looks back, `(B, T)` long; default: its own
@@ -211,7 +261,7 @@ def encode_history(
 
 # %% ../nbs/30_backbones.ipynb #9bcd218d
 def extend_beams(
-    net: Backbone,
+    net: AttentionBackbone,
     x: Tensor,  # One new token for each of $W$ beams, `(B, W, d)`
     cache: Cache,
     parent: Tensor | None,  # Beam of the last step that each token continues, `(B, W)` long; default: its own
@@ -226,7 +276,7 @@ def extend_beams(
     return net.norm(x), cache._replace(own=own)
 
 # %% ../nbs/30_backbones.ipynb #10d6b512
-class Backbone(CausalAttention):
+class AttentionBackbone(CausalAttention):
     "A stack of causal blocks; subclasses make `blocks` and `norm`, and give `weigh`"
 
     blocks: Iterable[Any]  # A `ModuleList`; each has `project(x) -> q, k, v, *rest` and `finish(x, mixed, *rest)`
@@ -327,7 +377,7 @@ class Block(nn.Module):
         nn.init.normal_(self.down.weight, std=0.02)
 
 # %% ../nbs/30_backbones.ipynb #1869b41e
-class Transformer(Backbone):
+class Transformer(AttentionBackbone):
     "Causal Transformer with T5's relative positions"
 
     def __init__(

@@ -19,7 +19,8 @@ from torch import Tensor
 
 from .core import InputError, seed_everything
 from .data import Dataset
-from .experiments import load_model, size_recipe
+from .experiments import size_recipe
+from .runs import load_model
 from .intrr_model import IntRR
 from .recipes import Recipe
 from .recommenders import SequenceModel, build_model, model_info

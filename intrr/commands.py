@@ -18,7 +18,9 @@ from tyro.conf import Positional
 from .benches import Source, plan_benches
 from .core import InputError, environment, pick_device
 from .efficiency import bench_table, machine_folder, run_benches
-from .experiments import Run, Setup, evaluate_baseline, kept_record, size_recipe, stage_one
+from .experiments import Setup, size_recipe
+from .matrix import kept_record, stage_one
+from .runs import Run, evaluate_baseline
 from .health import health_text
 from .matrix import duration_text, make_matrix, run_matrix, time_left
 from .new_items import add_items

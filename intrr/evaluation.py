@@ -20,10 +20,10 @@ from .data import Split, row_batches
 from .recommenders import Recommender
 
 # %% auto #0
-__all__ = ['count_above_and_tied', 'mid_ranks', 'scored_batches', 'drop_other_answers', 'rank_targets', 'mean_per_user',
-           'per_user_metric', 'mean_metrics', 'all_metrics', 'evaluate', 'standard_error', 'paired_bootstrap',
-           'user_traits', 'metric_by_bucket', 'best_items', 'first_rows', 'top_lists', 'tail_items', 'beyond_accuracy',
-           'list_overlap']
+__all__ = ['Metric', 'METRICS', 'count_above_and_tied', 'mid_ranks', 'scored_batches', 'drop_other_answers', 'rank_targets',
+           'mean_per_user', 'per_user_metric', 'mean_metrics', 'all_metrics', 'evaluate', 'standard_error',
+           'paired_bootstrap', 'user_traits', 'metric_by_bucket', 'best_items', 'first_rows', 'top_lists', 'tail_items',
+           'beyond_accuracy', 'list_overlap']
 
 # %% ../nbs/60_evaluation.ipynb #fc9e0ef8
 def count_above_and_tied(
@@ -122,21 +122,27 @@ def mean_per_user(
     number, count = user.unique(return_inverse=True, return_counts=True)[1:]
     return values.new_zeros(*values.shape[:-1], len(count)).index_add_(-1, number, values) / count
 
+# %% ../nbs/60_evaluation.ipynb #ec3fd1ba
+Metric = Callable[[Tensor, float], Tensor]  # Ranks from 0 and the length of the list to a value per rank
+
+METRICS: dict[str, Metric] = {
+    "recall": lambda r, k: (r < k).double(),
+    "ndcg": lambda r, k: (r < k) / torch.log2(r + 2),
+    "mrr": lambda r, k: (r < k) / (r + 1),
+}
+
 # %% ../nbs/60_evaluation.ipynb #920d5ded
 def per_user_metric(
-    ranks: Tensor,  # (R,) ranks from 0, or (S, R), a row a seed
-    metric: str,  # `recall@10`, `ndcg@5`, `mrr`, …
+    ranks: Tensor,  # (R,) ranks from 0, or (S, R), one row per seed
+    metric: str,  # `recall@10`, `ndcg@5`, `mrr`, …: a name in `METRICS`, and where the list is cut
     user: Tensor | None = None,  # (R,) user number of each rank; none where each user has one
 ) -> Tensor:  # (U,) or (S, U), float64
     "What each user adds to a metric, the mean over the user's targets; raises `InputError` for an unknown metric"
-    name, _, k = metric.partition("@")
-    r = ranks.double()
-    if metric == "mrr":
-        return mean_per_user(1 / (r + 1), user)
-    if name not in ("recall", "ndcg") or not k.isdigit() or int(k) < 1:
-        raise InputError(f"metric '{metric}' is not known; use recall@k, ndcg@k or mrr")
-    hit = (r < int(k)).double()
-    return mean_per_user(hit if name == "recall" else hit / torch.log2(r + 2), user)
+    name, at, k = metric.partition("@")
+    if name not in METRICS or at != "@" * (name != "mrr") or (at and not (k.isdigit() and int(k))):
+        known = ", ".join(n if n == "mrr" else f"{n}@k" for n in METRICS)
+        raise InputError(f"metric '{metric}' is not known; use one of {known}")
+    return mean_per_user(METRICS[name](ranks.double(), int(k) if at else torch.inf), user)
 
 # %% ../nbs/60_evaluation.ipynb #920d5dee
 def mean_metrics(

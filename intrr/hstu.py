@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .backbones import BACKBONES, Backbone, BackboneInfo, BucketBias, Dropout
+from .backbones import BACKBONES, AttentionBackbone, BackboneInfo, BucketBias, Dropout
 from .core import InputError
 
 # %% auto #0
@@ -73,7 +73,7 @@ class HSTUBlock(nn.Module):
         return x + self.drop(self.out(self.norm_mixed(mixed.transpose(1, 2).flatten(2)) * gate))
 
 # %% ../nbs/34_hstu.ipynb #ed6993d3
-class HSTU(Backbone):
+class HSTU(AttentionBackbone):
     "Hierarchical sequential transduction unit, that of the IntRR paper or the original (Zhai et al. 2024)"
 
     def __init__(

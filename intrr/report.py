@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from .core import InputError, atomic_path, save_json
-from .experiments import Run
+from .runs import Run
 from .explorer.numbers import network_of
 from .explorer.ranking import part_lifts, part_scores
 from .health import health_text

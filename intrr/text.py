@@ -9,7 +9,7 @@ import importlib.util
 import os
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from torch import Tensor
 from .core import InputError, fingerprint, load_tensors, save_tensors
 
 # %% auto #0
-__all__ = ['DEFAULT_ENCODER', 'check_embeddings', 'tfidf', 'minilm_folder', 'cache_folder', 'encode_texts']
+__all__ = ['DEFAULT_ENCODER', 'ENCODERS', 'check_embeddings', 'tfidf', 'minilm_folder', 'cache_folder', 'encode_texts']
 
 # %% ../nbs/13_text.ipynb #10e416eb
 def check_embeddings(
@@ -160,10 +160,13 @@ def _run_encoder(texts: Sequence[str], encoder: str, device: str | torch.device,
     x = torch.from_numpy(model.encode(list(texts), batch_size=batch, show_progress_bar=progress)).float()
     return check_embeddings(x, len(texts), f"encoder '{encoder}'")
 
+# %% ../nbs/13_text.ipynb #23f35ded
+ENCODERS: dict[str, Callable[[Sequence[str]], Tensor]] = {"tfidf": tfidf}  # What turns `(N,)` texts into `(N, dim)`
+
 # %% ../nbs/13_text.ipynb #9b8b6833
 def encode_texts(
     texts: Sequence[str],  # (N,)
-    encoder: str = DEFAULT_ENCODER,  # `tfidf`, a name on the hub, the folder of a model, or a `.npy` file
+    encoder: str = DEFAULT_ENCODER,  # In `ENCODERS`, on the hub, the folder of a model, or a `.npy` file
     cache: str | Path | None = None,  # See `cache_folder`
     device: str | torch.device = "cpu",
     batch: int = 64,  # Texts at a time
@@ -174,8 +177,8 @@ def encode_texts(
     if not len(texts):
         raise InputError("texts: there are none to encode; give at least one")
     encoder = _full_name(str(encoder))
-    if encoder == "tfidf":
-        return tfidf(texts)
+    if encoder in ENCODERS:
+        return check_embeddings(ENCODERS[encoder](texts), len(texts), f"encoder '{encoder}'")
     if encoder.endswith(".npy"):
         return _read_array(encoder, len(texts))
     file = _cache_file(texts, encoder, cache)

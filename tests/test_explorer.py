@@ -13,13 +13,14 @@ import pytest
 import torch
 
 from intrr.core import InputError
-from intrr.experiments import Run, Setup, size_recipe
+from intrr.experiments import Setup, size_recipe
 from intrr.explorer import ACTIONS, Exploration, apply_action, explore, explorer_page
 from intrr.explorer.numbers import Explorer, search_items
 from intrr.explorer.pieces import COLOUR_BY
 from intrr.explorer.ranking import rank_items, top_items
 from intrr.explorer.views import VIEWS, State
 from intrr.readers import write_folder
+from intrr.runs import Run
 from intrr.synthetic import make_catalogue
 
 ROOT = Path(__file__).parents[1]

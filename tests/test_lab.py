@@ -31,8 +31,9 @@ FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-backgroun
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     "A run with kept epochs, one title of which is hostile, and a notebook that explores it"
-    from intrr.experiments import Run, Setup, size_recipe
+    from intrr.experiments import Setup, size_recipe
     from intrr.readers import write_folder
+    from intrr.runs import Run
     from intrr.synthetic import make_catalogue
 
     folder = tmp_path_factory.mktemp("lab")

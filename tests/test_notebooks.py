@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from nbrun import execute, notebooks
 
-from intrr.experiments import Run
+from intrr.runs import Run
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = notebooks()

@@ -16,7 +16,7 @@ import torch
 from markupsafe import Markup
 
 from ..core import InputError
-from ..experiments import Run
+from ..runs import Run
 from .numbers import Explorer, search_items
 from .pieces import COLOUR_BY, asset_text, item_line, tag
 from .views import VIEWS, State

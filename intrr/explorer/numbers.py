@@ -18,7 +18,8 @@ from sklearn.feature_extraction.text import CountVectorizer
 from torch import Tensor
 
 from ..core import InputError
-from ..experiments import Run, Setup, size_recipe
+from ..experiments import Setup, size_recipe
+from ..runs import Run
 from ..health import category_labels, co_occurring_items
 from ..intrr_model import IntRR
 from ..pooling import Pooled
