@@ -30,7 +30,7 @@ class Tables(NamedTuple):
     rows: list[Tensor]  # $R^l$: each codeword through the second layer, `(K_l, d_h)`
     bias: list[Tensor]  # $b^l$: each codeword on the bias of the second layer, `(K_l,)`
 
-# %% ../nbs/33_exact.ipynb #e9c5b026
+# %% ../nbs/33_exact.ipynb #56818caa
 class FoldedRAN(nn.Module):
     "The user side of a `RAN`, with the constant parts folded; it has no weights of its own"
 
@@ -51,10 +51,10 @@ class FoldedRAN(nn.Module):
 
     def fold(self) -> Tables:
         "Multiply the codewords into the MLPs"
-        steps, (first, *books) = self.ran.steps, self.ran.books
-        code = [step.code(above) for step, above in zip(steps, (first, *books), strict=False)]
-        rows = [book @ step.out.weight for step, book in zip(steps, books, strict=True)]
-        return Tables(code, rows, [book @ step.out.bias for step, book in zip(steps, books, strict=True)])
+        levels = list(zip(self.ran.steps, pairwise(self.ran.books), strict=True))
+        code = [step.code(above) for step, (above, _) in levels]
+        out = [(book @ step.out.weight, book @ step.out.bias) for step, (_, book) in levels]
+        return Tables(code, [rows for rows, _ in out], [bias for _, bias in out])
 
     def next_logits(
         self,
@@ -80,10 +80,8 @@ class FoldedRAN(nn.Module):
         codes: Tensor,  # Codes to follow, `(n, L)`
     ) -> list[Tensor]:  # $s^l$ of each level, `(n, K_l)`
         "`RAN.level_logits`"
-        step = self.next_logits(h)
-        return [
-            step(level, codes[:, level - 1, None] if level else None, None)[:, 0] for level in range(codes.shape[1])
-        ]
+        step, above = self.next_logits(h), [None, *codes.T[:-1, :, None]]  # (n, 1) each
+        return [step(level, code, None)[:, 0] for level, code in enumerate(above)]
 
     def pair_logits(
         self,

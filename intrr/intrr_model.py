@@ -54,7 +54,7 @@ def uid_table(
     nn.init.normal_(table.weight, std=recipe.uid_start * std)
     return table
 
-# %% ../nbs/42_intrr_model.ipynb #b5f077f8
+# %% ../nbs/42_intrr_model.ipynb #792d9571
 class IntRRTokens(ItemTokens):
     "The item side of IntRR: one token per item, by RAN"
 
@@ -76,9 +76,8 @@ class IntRRTokens(ItemTokens):
         self.project = nn.Linear(r.uid_dim, r.dim) if r.uid_dim else None
         self.read_text(features, r.uid_dim or r.dim, 1.0 if r.uid_dim else r.dim**-0.5)
         self.level_loss = LevelLoss(sids, r.normaliser == "children")
-        if r.as_released:
-            for step in self.ran.steps:
-                step.start_as_one()
+        for step in self.ran.steps if r.as_released else []:
+            step.start_as_one()
 
     @property
     def item_table(self) -> nn.Embedding:
@@ -136,7 +135,7 @@ def targets_behind(
     "How many targets stand behind each place: the number of prefixes that hold it"
     return (sequences[:, 1:] >= 0).flip(1).cumsum(1).flip(1)
 
-# %% ../nbs/42_intrr_model.ipynb #ea64e644
+# %% ../nbs/42_intrr_model.ipynb #44018fcd
 class IntRRLosses(IntRRTokens):
     "The training of IntRR"
 
@@ -157,9 +156,8 @@ class IntRRLosses(IntRRTokens):
                 weight = self.at(x >= 0, targets_behind(sequences)) / targets_behind(whole).sum().clamp(min=1)
             if place is not None:
                 weight = weight.new_zeros(len(items)).index_add(0, place, weight)
-            similarities = [s * self.ran.tau for s in out.logits]
-            aln = level_cross_entropy(similarities, self.level_loss.codes[items], weight)
-            parts["alignment"] = self.recipe.alignment * aln
+            s = [logits * self.ran.tau for logits in out.logits]  # $s^l$, (n, K_l)
+            parts["alignment"] = self.recipe.alignment * level_cross_entropy(s, self.level_loss.codes[items], weight)
         return parts
 
     def recommendation_loss(
@@ -175,7 +173,7 @@ class IntRRLosses(IntRRTokens):
         logits = self.scorer.level_logits(h, self.level_loss.codes[target.clamp(min=0)])
         return self.level_loss(logits, target, count)
 
-# %% ../nbs/42_intrr_model.ipynb #ca26e457
+# %% ../nbs/42_intrr_model.ipynb #b4e6edf7
 ITEM_PART = {"item_term": True, "normaliser": "catalogue"}  # What the part `item` of the score changes
 
 
@@ -185,11 +183,7 @@ ITEM_PART = {"item_term": True, "normaliser": "catalogue"}  # What the part `ite
     colour="#0072B2",
     recipe=Recipe,
     sizes={"laptop": {"normaliser": "children"}},
-    parts={
-        "item": ITEM_PART,
-        "text": ITEM_PART | TEXT_PARTS,
-        "all": ITEM_PART | TEXT_PARTS | {"prior": True},
-    },
+    parts={"item": ITEM_PART, "text": ITEM_PART | TEXT_PARTS, "all": ITEM_PART | TEXT_PARTS | {"prior": True}},
     uses_sids=True,
     uses_backbone=True,
 )
