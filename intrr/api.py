@@ -8,8 +8,9 @@ from __future__ import annotations
 import shutil
 import tempfile
 import weakref
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -23,13 +24,15 @@ from torch import Tensor
 from .core import InputError, atomic_path, load_json, save_json
 from .data import Dataset, pad_runs, row_batches
 from .experiments import Setup
-from .runs import Run
+from .runs import Run, check_replaced, started_recipe
 from .readers import write_folder
+from .recipes import Recipe
 from .recommenders import Recommender, model_info
 from .pooling import Pooled
 
 # %% auto #0
-__all__ = ['Asked', 'given', 'user_rows', 'recommend_batch', 'explain_history', 'TrainedModel', 'open_run', 'fit', 'load']
+__all__ = ['Asked', 'given', 'user_rows', 'recommend_batch', 'explain_history', 'copy_run', 'TrainedModel', 'open_run',
+           'changed_recipe', 'fit', 'load']
 
 # %% ../nbs/96_front_door.ipynb #ca2e4bf8
 Asked = tuple[list[Any], Tensor, Tensor | None]  # Who, histories of item rows `(B, T)`, and times `(B, T)`
@@ -117,6 +120,27 @@ def explain_history(
         frame["because"] = [data.title(int(seen[0, t])) if s > 0 else "" for s, t in zip(spoke, place, strict=True)]
     return frame.assign(sid=[str(model.run.sids.sid(int(i))) for i in row])
 
+# %% ../nbs/96_front_door.ipynb #dc37f51a
+def copy_run(
+    source: Path,  # A run folder
+    folder: Path,  # Where it shall stand
+    overwrite: bool = False,  # Replace a run that is there
+) -> None:
+    "Copy beside, then rename; raises `InputError` for a folder that holds something, or that cannot be written"
+    holds = folder.exists() and any(folder.iterdir() if folder.is_dir() else [folder])
+    if holds and not (overwrite and (folder / "run.json").exists()):
+        raise InputError(f"{folder}: is not empty; name another folder, or replace a run there with overwrite=True")
+    if folder.exists() and folder.samefile(source):
+        return
+    try:
+        with tempfile.TemporaryDirectory(dir=folder.resolve().parent, prefix=f".{folder.name}.") as beside:
+            shutil.copytree(source, Path(beside) / "new")
+            if folder.exists():
+                folder.rename(Path(beside) / "old")
+            (Path(beside) / "new").rename(folder)
+    except OSError as e:
+        raise InputError(f"{folder}: cannot write ({e.strerror or e}); choose another folder") from e
+
 # %% ../nbs/96_front_door.ipynb #a191ab45
 @dataclass(eq=False)
 class TrainedModel:
@@ -189,12 +213,13 @@ class TrainedModel:
 
         return explore(self.run.folder)
 
-    def save(self, folder: str | Path) -> None:
+    def save(
+        self,
+        folder: str | Path,
+        overwrite: bool = False,  # Replace a run that is there
+    ) -> None:
         "Put the run into a folder, where it stays; raises `InputError` if there is something else"
-        folder = Path(folder)
-        if folder.exists() and any(folder.iterdir() if folder.is_dir() else [folder]):
-            raise InputError(f"{folder}: is not empty; name another folder, or remove it")
-        shutil.copytree(self.run.folder, folder, dirs_exist_ok=True)
+        copy_run(self.run.folder, Path(folder), overwrite)
         self.run = Run.open(folder)
 
 # %% ../nbs/96_front_door.ipynb #3eb495db
@@ -218,6 +243,18 @@ def open_run(
         save_json(described, folder / "run.json")
     return run
 
+# %% ../nbs/96_front_door.ipynb #48fa1962
+def changed_recipe(
+    recipe: Recipe,
+    changes: Mapping[str, Any],  # By the name of the field
+) -> Recipe:
+    "A recipe with other values; raises `InputError` for a field that there is not"
+    known = [f.name for f in fields(Recipe)]
+    if strange := [name for name in changes if name not in known]:
+        like = get_close_matches(strange[0], known, 1)
+        raise InputError(f"recipe: no field '{strange[0]}'; {f'is it {like[0]}?' if like else ', '.join(known)}")
+    return replace(recipe, **changes)
+
 # %% ../nbs/96_front_door.ipynb #688b4f34
 def fit(
     data: Dataset | str | Path,  # A dataset, or its folder
@@ -227,18 +264,19 @@ def fit(
     size: str | None = None,  # A name in `SIZES`; default: by the size of the catalogue
     encoder: str | None = None,  # Of the item texts, see `intrr.text.encode`; default: MiniLM
     seed: int = 0,
-    resume: bool = False,  # Go on with a training that was stopped, in the same folder
+    resume: bool = False,  # Go on with a training that was stopped, in the same folder, with its recipe
+    overwrite: bool = False,  # Replace what was trained in the folder
     device: str = "auto",
     progress: bool = True,
     **changes: Any,  # Fields of the recipe, such as `epochs=5`
 ) -> TrainedModel:
     "Semantic IDs and training with the recommended recipe; raises `InputError` for a folder that holds another run"
     here = Path(folder or tempfile.mkdtemp(prefix="intrr-"))
-    if (here / f"{model}.safetensors").exists() and not resume:
-        raise InputError(f"{here}: holds a trained '{model}'; name another folder, or go on with resume=True")
+    check_replaced(here, model, resume, overwrite)
     run = open_run(here, data, encoder, seed, device, progress)
-    recipe = run.recipe(model, size, parts or ("all" if "all" in model_info(model).parts else "ids"))
-    run.train(model, replace(recipe, **changes), seed, resume, device, progress)
+    begun = started_recipe(here, model) if resume and not (size or parts) else None
+    recipe = begun or run.recipe(model, size, parts or ("all" if "all" in model_info(model).parts else "ids"))
+    run.train(model, changed_recipe(recipe, changes), seed, resume, device, progress, overwrite=overwrite)
     found = TrainedModel(run, model, device)
     if folder is None:
         weakref.finalize(found, shutil.rmtree, here, ignore_errors=True)

@@ -19,8 +19,10 @@ from .benches import Source, plan_benches
 from .core import InputError, environment, pick_device
 from .efficiency import bench_table, machine_folder, run_benches
 from .experiments import Setup, size_recipe
+from .explorer.numbers import Explorer
+from .explorer.page import check_page_folder, page_files, write_page
 from .matrix import kept_record, stage_one
-from .runs import Run, evaluate_baseline
+from .runs import Run, check_replaced, evaluate_baseline, started_recipe
 from .health import health_text
 from .matrix import duration_text, make_matrix, run_matrix, time_left
 from .new_items import add_items
@@ -33,7 +35,7 @@ from .training import Progress
 
 # %% auto #0
 __all__ = ['COMMANDS', 'EXAMPLES', 'command', 'change_recipe', 'latest_run', 'run_folder', 'default_parts', 'check_model', 'sids',
-           'train', 'evaluate', 'recommend', 'add', 'run', 'quickstart', 'take_part', 'matrix', 'bench']
+           'train', 'evaluate', 'recommend', 'add', 'page', 'run', 'quickstart', 'take_part', 'matrix', 'bench']
 
 # %% ../nbs/98_commands.ipynb #45a2acda
 COMMANDS: dict[str, FunctionType] = {}
@@ -149,7 +151,8 @@ def train(
     size: str | None = None,  # recommended, laptop, large, published or trial; default: recommended
     parts: str | None = None,  # ids, item, text or all (with what is counted); default: all, or ids if that is all
     seed: int = 0,  # Of weights, batches and dropout
-    resume: bool = False,  # Go on from the last checkpoint
+    resume: bool = False,  # Go on from the last checkpoint, with its recipe
+    overwrite: bool = False,  # Replace what was trained there
     keep: int = 0,  # Also keep the weights of every so many epochs, for the explorer's dial; 0: none
     device: str = "auto",  # cpu, cuda, cuda:1, …; auto: the GPU where there is one
     json: bool = False,  # Print one JSON object
@@ -157,7 +160,8 @@ def train(
     "Stage 2: train a model on a run's Semantic IDs; after Ctrl-C `--resume` goes on from the last checkpoint"
     pick_device(device)
     here = Run.open(run or latest_run())
-    now = _train(here, model, recipe, size, parts, seed=seed, resume=resume, device=device, keep=keep)
+    how: dict[str, Any] = {"seed": seed, "resume": resume, "overwrite": overwrite, "device": device, "keep": keep}
+    now = _train(here, model, recipe, size, parts, **how)
     scored = {"best_epoch": now.best_epoch, "validation_recall@10": now.best, "seconds": now.seconds}
     return {"run": here.folder, "model": model, "epochs": now.epoch, **scored}
 
@@ -171,7 +175,8 @@ def _train(
     **how: Any,  # For `Run.train`
 ) -> Progress:
     "Train a model of a run, and print how well that went"
-    recipe = change_recipe(run.recipe(model, size, parts or default_parts(model, size)), changes)
+    begun = started_recipe(run.folder, model) if how["resume"] and not (size or parts) else None
+    recipe = change_recipe(begun or run.recipe(model, size, parts or default_parts(model, size)), changes)
     now = run.train(model, recipe, **how)
     best = f"validation Recall@10 {now.best:.4f} in epoch {now.best_epoch} of {now.epoch}"
     print(f"{model}{recipe.parts}: {best}, {now.seconds:.0f} s of training")
@@ -237,6 +242,24 @@ def add(
     print("\n".join(f"{i['id']}: {i['title']}, {tuple(i['sid'])}" for i in added) + f"\n\nwritten to {grown.folder}")
     return {"run": grown.folder, "models": grown.trained, "added": added}
 
+# %% ../nbs/98_commands.ipynb #11a861d3
+@command("runs/beauty --out page")
+def page(
+    run: Positional[Path | None] = None,  # Run folder; default: the newest one under runs
+    out: Path | None = None,  # Folder for the page: new, empty, or an older page; needed
+    model: str = "intrr",  # The model that it runs
+    map: str | None = None,  # umap or pca; default: umap where umap-learn is installed
+    json: bool = False,  # Print one JSON object
+) -> dict[str, Any]:  # The folder, and its bytes
+    "Write a web page that searches, ranks and maps the catalogue by itself, from a disk or any web server"
+    if out is None:
+        raise InputError("page: name a folder for it, such as --out page")
+    check_page_folder(out)
+    files = page_files(Explorer.open(run or latest_run(), model), map)
+    size = write_page(files, out)
+    print(f"open {out / 'index.html'} ({size / 1e6:.1f} MB)")
+    return {"page": out, "bytes": size}
+
 # %% ../nbs/98_commands.ipynb #8523bbcb
 @command("--data path/to/beauty --models intrr sasrec")
 def run(
@@ -252,7 +275,8 @@ def run(
     parts: str | None = None,  # ids, item, text or all (with what is counted); default: all, or ids if that is all
     recipe: tuple[str, ...] = (),  # Fields to change for all models, such as epochs=5; default: none
     seed: int = 0,  # Of the quantizer, weights, batches and dropout
-    resume: bool = False,  # Go on where an earlier run in this folder was stopped
+    resume: bool = False,  # Go on where an earlier run in this folder was stopped, with its recipes
+    overwrite: bool = False,  # Replace what was trained there
     keep: int = 0,  # Also keep the weights of every so many epochs, for the explorer's dial; 0: none
     device: str = "auto",  # cpu, cuda, cuda:1, …; auto: the GPU where there is one
     json: bool = False,  # Print one JSON object
@@ -263,11 +287,13 @@ def run(
         raise InputError("models: none; name what to train, such as --models intrr sasrec")
     for name in models:
         check_model(name, size, recipe, parts)
+        check_replaced(out or run_folder(data), name, resume, overwrite)
     setup = Setup(data, ties, encoder, quantizer, seed=seed, quantizer_recipe=quantizer_recipe, protocol=protocol)
     here = Run.create(out or run_folder(data), setup, device)
     print(f"{here.dataset}\n{here.sids}\n\n{health_text(here.health())}\n")
+    how: dict[str, Any] = {"seed": seed, "resume": resume, "overwrite": overwrite, "device": device, "keep": keep}
     for name in models:
-        _train(here, name, recipe, size, parts, seed=seed, resume=resume, device=device, keep=keep)
+        _train(here, name, recipe, size, parts, **how)
     records = [here.evaluate(name, device) for name in [*models, *model_names(trained=False)]]
     print("\n" + results_table(records).to_string(index=False) + "\n")
     write_report(here, records, models[0], device)
@@ -279,12 +305,13 @@ def run(
 def quickstart(
     out: Path = Path("runs/quickstart"),  # Run folder
     seed: int = 0,  # Of everything
-    resume: bool = False,  # Go on where an earlier run in this folder was stopped
+    resume: bool = False,  # Go on where an earlier run in this folder was stopped, with its recipes
+    overwrite: bool = False,  # Replace what was trained there
     device: str = "auto",  # cpu, cuda, cuda:1, …; auto: the GPU where there is one
     json: bool = False,  # Print one JSON object
 ) -> dict[str, Any]:  # The folder, and the records
     "The whole path on the embedded catalogue, in about two minutes on two cores"
-    return run(out=out, seed=seed, resume=resume, keep=3, device=device)
+    return run(out=out, seed=seed, resume=resume, overwrite=overwrite, keep=3, device=device)
 
 # %% ../nbs/98_commands.ipynb #f5d9744d
 def take_part(

@@ -50,7 +50,8 @@ from .tuning import fit_baseline, pool_with_transitions
 # %% auto #0
 __all__ = ['sids_fingerprint', 'weights_origin', 'train_model', 'load_model', 'make_record', 'compared_models',
            'evaluate_experiment', 'check_own_files', 'write_run', 'read_setup', 'read_run', 'RunFolder', 'run_features',
-           'epoch_saver', 'train_in_folder', 'weights_path', 'Run', 'evaluate_baseline']
+           'checkpoint_path', 'check_replaced', 'started_recipe', 'epoch_saver', 'train_in_folder', 'weights_path',
+           'Run', 'evaluate_baseline']
 
 # %% ../nbs/64_runs.ipynb #a2c0c6c1
 def sids_fingerprint(
@@ -297,6 +298,44 @@ def run_features(
         save_tensors({"features": fitted(run.dataset.items, x)}, path)
     return load_tensors(path)[0]["features"]
 
+# %% ../nbs/64_runs.ipynb #9fcda358
+def checkpoint_path(
+    folder: Path,  # Of a run
+    model: str,  # A name in `MODELS`
+) -> Path:
+    "Where training writes its checkpoints"
+    return folder / f"{model}.checkpoint.safetensors"
+
+
+def check_replaced(
+    folder: Path,  # Of a run
+    model: str,  # A name in `MODELS`
+    resume: bool = False,  # Go on from the checkpoint
+    overwrite: bool = False,  # Replace what was trained
+) -> None:
+    "Raise `InputError` where training would replace weights or a checkpoint that nobody asked to replace"
+    if resume and overwrite:
+        raise InputError("resume and overwrite: choose one; the first goes on, the second starts anew")
+    trained, begun = (folder / f"{model}.safetensors").exists(), checkpoint_path(folder, model).exists()
+    ways = "--resume (resume=True) goes on with it, --overwrite (overwrite=True) replaces it"
+    if resume and trained and not begun:
+        raise InputError(f"{folder}: '{model}' is trained, without a checkpoint to go on from; --overwrite replaces it")
+    if (trained or begun) and not resume and not overwrite:
+        raise InputError(f"{folder}: holds a {'trained' if trained else 'half-trained'} '{model}'; {ways}")
+
+# %% ../nbs/64_runs.ipynb #d9b641aa
+def started_recipe(
+    folder: Path,  # Of a run
+    model: str,  # A name in `MODELS`
+) -> Recipe | None:  # None if there is no checkpoint
+    "The recipe of the training that has begun in a folder; raises `InputError` for a damaged checkpoint"
+    if not (path := checkpoint_path(folder, model)).exists():
+        return None
+    try:
+        return Recipe.read(load_tensors(path)[1]["recipe"])
+    except (KeyError, TypeError, AttributeError) as e:
+        raise InputError(f"{path}: not a checkpoint ({e}); remove it, and train again") from e
+
 # %% ../nbs/64_runs.ipynb #eb0e15f9
 def epoch_saver(
     run: RunFolder,
@@ -327,12 +366,15 @@ def train_in_folder(
     keep: int,  # Keep the weights of every so many epochs; 0: none
 ) -> Progress:
     "Train a model, and write its best weights and, where the recipe has a prior, the pooled counts"
-    if first_process() and not resume:
+    check, features = checkpoint_path(run.folder, model), run_features(run, recipe.text, device, progress)
+    if first_process() and not resume:  # what is left of the training that is replaced, but for its weights
         shutil.rmtree(run.folder / f"{model}-epochs", ignore_errors=True)
-    check, features = run.folder / f"{model}.checkpoint.safetensors", run_features(run, recipe.text, device, progress)
+        check.unlink(missing_ok=True)
     how = check, resume, device, progress, epoch_saver(run, model, recipe, seed, keep), features
     net, meta = train_model(model, recipe, run.sids, run.dataset, seed, *how)
     if first_process():
+        for name in () if resume else (f"{model}.json", f"{model}.ranks.safetensors"):  # of the weights before
+            (run.folder / name).unlink(missing_ok=True)
         if recipe.prior:
             pool_with_transitions(net, run.dataset).save(run.folder / f"{model}.pool.safetensors")
         save_tensors(net.state_dict(), run.folder / f"{model}.safetensors", meta)
@@ -369,18 +411,20 @@ class Run(RunFolder):
     def train(
         self,
         model: str = "intrr",  # A name in `MODELS`
-        recipe: Recipe | None = None,  # Default: `self.recipe(model)`
+        recipe: Recipe | None = None,  # Default: `self.recipe(model)`, or with `resume` that of the checkpoint
         seed: int = 0,
         resume: bool = False,  # Go on from the last checkpoint
         device: str = "auto",
         progress: bool = True,
         keep: int = 0,  # Keep the weights of every so many epochs too, and those at the start; 0: none
+        overwrite: bool = False,  # Replace what was trained here
     ) -> Progress:
-        "Train a model and keep its best weights; processes of a launcher share the steps, and the first one writes"
-        recipe = recipe or self.recipe(model)
+        "Train a model, keep its best weights; a launcher's processes share the steps. Replaces no training unasked"
+        recipe = recipe or (started_recipe(self.folder, model) if resume else None) or self.recipe(model)
         with file_lock(self.folder / f".{model}.lock") if first_process() else nullcontext(True) as ours:
             if not ours:
                 raise InputError(f"{self.folder}: another process trains '{model}' here; wait, or use another folder")
+            check_replaced(self.folder, model, resume, overwrite)
             return train_in_folder(self, model, recipe, seed, resume, device, progress, keep)
 
     def load(

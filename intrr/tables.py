@@ -35,9 +35,9 @@ from .recommenders import MODELS
 from .style import COLOURS, Page, bare_axes
 
 # %% auto #0
-__all__ = ['published_table', 'matrix_records', 'matched_runs', 'paired_leads', 'paper_table', 'label_of', 'by_system',
-           'system_table', 'in_same_orders', 'system_differences', 'bucket_table', 'ablation_table', 'systems_figure',
-           'forest_figure', 'buckets_figure']
+__all__ = ['published_table', 'matrix_records', 'matched_runs', 'label_of', 'difference_table', 'interval_text', 'paired_leads',
+           'paper_table', 'lead_table', 'day_leads', 'by_system', 'system_table', 'in_same_orders',
+           'system_differences', 'bucket_table', 'ablation_table', 'systems_figure', 'forest_figure', 'buckets_figure']
 
 # %% ../nbs/66_tables.ipynb #67d52e90
 def published_table(
@@ -82,7 +82,31 @@ def matched_runs(
     shared = [key for key in keyed[0] if key in keyed[1]]
     return [keyed[0][key] for key in shared], [keyed[1][key] for key in shared]
 
+# %% ../nbs/66_tables.ipynb #1f38a28a
+def label_of(
+    name: str,  # Of a model, a quantizer or a backbone
+) -> str:
+    "What tables and figures call it: the label that it was registered with, or else the name itself"
+    known = {name: info.label for kind in (MODELS, QUANTIZERS, BACKBONES) for name, info in kind.items()}
+    return known.get(name, name)
 
+# %% ../nbs/66_tables.ipynb #b092056e
+def difference_table(
+    rows: Mapping[Any, tuple[float, float, float]],  # By name, or by a tuple of names: what `compare` gave
+) -> pd.DataFrame:  # By name: `difference`, `low`, `high`, `significant`
+    "Differences with their intervals; significant where the interval excludes 0"
+    index = pd.MultiIndex.from_tuples(rows, names=[None, None]) if isinstance(next(iter(rows), ()), tuple) else [*rows]
+    frame = pd.DataFrame([*rows.values()], index=index, columns=["difference", "low", "high"], dtype=float)
+    return frame.assign(significant=(frame["low"] > 0) | (frame["high"] < 0))
+
+
+def interval_text(
+    row: Any,  # With `difference`, `low` and `high`, such as a row of `difference_table`
+) -> str:
+    "Such as `+0.0074 [+0.0050, +0.0097]`"
+    return "{:+.4f} [{:+.4f}, {:+.4f}]".format(*(row[name] for name in ("difference", "low", "high")))
+
+# %% ../nbs/66_tables.ipynb #57c5c9d4
 def paired_leads(
     records: Sequence[Mapping[str, Any]],  # Of one dataset, size and tie order
     folder: str | Path = "nbs/results",  # Where their ranks stand
@@ -96,10 +120,8 @@ def paired_leads(
             *(select_records(records, model=m, quantizer=q, backbone=b) for m in ("intrr", "flat"))
         )
         if ours:
-            difference, low, high = compare(ours, flat, folder, metric, mask)
-            rows[q, b] = difference, low, high, not low <= 0 <= high
-    index = pd.MultiIndex.from_tuples(list(rows), names=["quantizer", "backbone"])
-    return pd.DataFrame(list(rows.values()), index=index, columns=["difference", "low", "high", "significant"])
+            rows[q, b] = compare(ours, flat, folder, metric, mask)
+    return difference_table(rows).rename_axis(["quantizer", "backbone"])
 
 # %% ../nbs/66_tables.ipynb #a3285674
 def paper_table(
@@ -123,13 +145,30 @@ def paper_table(
     both = ours.reindex(index).join(theirs[columns].add_suffix(" published").reindex(index))
     return both.join(paired_leads(records, folder, metric, mask).assign(model="intrr").set_index("model", append=True))
 
-# %% ../nbs/66_tables.ipynb #1f38a28a
-def label_of(
-    name: str,  # Of a model, a quantizer or a backbone
-) -> str:
-    "What tables and figures call it: the label that it was registered with, or else the name itself"
-    known = {name: info.label for kind in (MODELS, QUANTIZERS, BACKBONES) for name, info in kind.items()}
-    return known.get(name, name)
+# %% ../nbs/66_tables.ipynb #e530962b
+def lead_table(
+    cells: pd.DataFrame,  # What `paper_table` gave
+) -> pd.DataFrame:  # By pair, such as `RK-Means, Transformer`: IntRR's columns, and the difference as `published`
+    "Quantizers and backbones with IntRR's lead over the flattened baseline"
+    theirs = cells["recall@10 published"].unstack()
+    published = (theirs["intrr"] - theirs["flat"]).rename("published")
+    both = cells.dropna(subset="difference").droplevel("model").join(published)
+    return both.set_axis([", ".join(label_of(part) for part in key) for key in both.index])
+
+# %% ../nbs/66_tables.ipynb #2c64a796
+def day_leads(
+    records: Sequence[Mapping[str, Any]],  # Of one dataset, size and tie order
+    folder: str | Path = "nbs/results",
+) -> pd.DataFrame:  # By quantizer, backbone and day: `difference`, `low`, `high`, `significant`; history masked
+    "IntRR minus the flattened baseline where the next item was taken on another day, and on the same"
+    rows: dict[str, tuple[float, float, float]] = {}
+    same = record_traits(records[0], folder)["same_time"].bool()
+    for q, b in paired_leads(records, folder).index:
+        pair = (select_records(records, model=model, quantizer=q, backbone=b) for model in ("intrr", "flat"))
+        new, old = matched_runs(*pair)
+        for day, users in {"another day": ~same, "same day": same}.items():
+            rows[f"{label_of(q)}, {label_of(b)}, {day}"] = compare(new, old, folder, users=users)
+    return difference_table(rows)
 
 # %% ../nbs/66_tables.ipynb #2b63c7b7
 def by_system(
@@ -173,7 +212,7 @@ def in_same_orders(
     x, y = ([r for r in runs if r["config"]["setup"]["ties"] in orders[0] & orders[1]] for runs in (a, b))
     return x, y
 
-
+# %% ../nbs/66_tables.ipynb #eb15c636
 def system_differences(
     records: Iterable[Mapping[str, Any]],  # Of one dataset, size and tie order
     reference: str,  # A system, by the name that `system_table` gives it
@@ -188,10 +227,9 @@ def system_differences(
     for name, runs in found.items():
         ours, theirs = in_same_orders(runs, found[reference])
         if name != reference and ours:
-            difference, low, high = compare(ours, theirs, folder, metric, mask)
-            rows[name] = runs[0]["model"], difference, low, high, not low <= 0 <= high
-    columns = ["model", "difference", "low", "high", "significant"]
-    return pd.DataFrame.from_dict(rows, "index", columns=columns).sort_values("difference", ascending=False)
+            rows[name] = compare(ours, theirs, folder, metric, mask)
+    models = [found[name][0]["model"] for name in rows]
+    return difference_table(rows).assign(model=models).sort_values("difference", ascending=False)
 
 # %% ../nbs/66_tables.ipynb #79bc105e
 def bucket_table(

@@ -3,6 +3,7 @@
 import json
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -78,16 +79,19 @@ def test_stopped_and_resumed_ends_like_one_that_was_not(run, tmp_path):
     assert not (folder / "intrr.safetensors").exists()
     assert load_tensors(check)[1]["progress"]["epoch"] < 3
     assert not [p for p in folder.iterdir() if p.suffix == ".tmp"]
-    assert intrr("train", folder, *LITTLE, "--resume").returncode == 0
+    refused(intrr("train", folder, *LITTLE), "holds a half-trained 'intrr'", "--resume", "--overwrite")
+    assert intrr("train", folder, "--resume").returncode == 0  # with the recipe that it was started with
     (a, x), (b, y) = (load_tensors(f / "intrr.safetensors") for f in (run, folder))
     assert all(a[k].equal(b[k]) for k in a) and x["progress"]["best"] == y["progress"]["best"]
 
 
-def test_full_disk_leaves_the_earlier_file(run):
+def test_full_disk_leaves_the_earlier_file(run, tmp_path):
     "A limit on the size of files stands in for a full disk"
+    run = shutil.copytree(run, tmp_path / "copy")
     before = (run / "intrr.safetensors").read_bytes()
     limit = {"preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))}
-    refused(intrr("train", run, *LITTLE[:-1], "epochs=1", **limit), "cannot write", "free some space")
+    out = intrr("train", run, "--overwrite", *LITTLE[:-1], "epochs=1", **limit)
+    refused(out, "cannot write", "free some space")
     assert (run / "intrr.safetensors").read_bytes() == before
     assert not [p for p in run.iterdir() if p.suffix == ".tmp"]
 
@@ -122,6 +126,11 @@ def test_damaged_weights(run, tmp_path):
         (["sids", "--device", "cuda:77"], ["cuda:77", "use 'cpu'"]),
         (["train", "RUN", "--model", "gru"], ["no model 'gru'", "intrr, sasrec"]),
         (["train", "RUN", "--recipe", "dim=-3"], ["dim is -3"]),
+        (["train", "RUN"], ["holds a trained 'intrr'", "--resume", "--overwrite"]),
+        (["train", "RUN", "--resume", "--overwrite"], ["choose one"]),
+        (["train", "RUN", "--resume", "--recipe", "dim=24"], ["checkpoint of another recipe"]),
+        (["run", "--out", "RUN"], ["holds a trained 'intrr'", "--resume", "--overwrite"]),
+        (["quickstart", "--out", "RUN"], ["holds a trained 'intrr'", "--resume", "--overwrite"]),
     ],
 )
 def test_refused(run, tmp_path, capsys, words, parts):

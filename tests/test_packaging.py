@@ -22,7 +22,10 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).parents[1]
 FILES = sorted(p.relative_to(ROOT).as_posix() for p in (ROOT / "intrr").rglob("*.py"))
 MODULES = [f.removesuffix(".py").removesuffix("/__init__").replace("/", ".") for f in FILES]
-ASSETS = {"intrr/py.typed", "intrr/explorer/explorer.css", "intrr/explorer/explorer.js"}
+ASSETS = {
+    "intrr/py.typed",
+    *(f"intrr/explorer/{name}" for name in ("explorer.css", "explorer.js", "page.css", "page.js")),
+}
 
 
 def check(*command, cwd=None):
