@@ -16,7 +16,7 @@ import torch
 from tyro.conf import Positional
 
 from .benches import Source, plan_benches
-from .core import InputError, environment, pick_device
+from .core import InputError, duration_text, environment, pick_device
 from .efficiency import bench_table, machine_folder, run_benches
 from .experiments import Setup, size_recipe
 from .explorer.numbers import Explorer
@@ -24,7 +24,7 @@ from .explorer.page import check_page_folder, page_files, write_page
 from .matrix import kept_record, stage_one
 from .runs import Run, check_replaced, evaluate_baseline, started_recipe
 from .health import health_text
-from .matrix import duration_text, make_matrix, run_matrix, time_left
+from .matrix import make_matrix, run_matrix, time_left
 from .new_items import add_items
 from .recipes import Recipe
 from .recommenders import build_model, model_info, model_names

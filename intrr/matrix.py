@@ -13,7 +13,7 @@ from typing import Any
 
 from tqdm.auto import tqdm
 
-from .core import InputError, fingerprint, load_json
+from .core import InputError, duration_text, fingerprint, load_json, no_bar
 from .data import Dataset
 from .experiments import Experiment, Setup, folder_fingerprint, size_recipe
 from .recommenders import model_names
@@ -24,8 +24,7 @@ from .tuning import fit_baseline, pool_with_transitions
 
 # %% auto #0
 __all__ = ['ABLATIONS', 'MATRICES', 'describe_changes', 'kept_record', 'stage_one', 'known_prior', 'run_experiment', 'table1',
-           'with_changes', 'ablations', 'score_parts', 'make_matrix', 'time_left', 'duration_text', 'run_if_free',
-           'run_matrix']
+           'with_changes', 'ablations', 'score_parts', 'make_matrix', 'time_left', 'run_if_free', 'run_matrix']
 
 # %% ../nbs/65_matrix.ipynb #faf8c607
 def describe_changes(
@@ -237,19 +236,6 @@ def time_left(
     found = [next((took[k] for k in ((e.model, e.backbone), e.model, bool(e.recipe)) if k in took), None) for e in todo]
     return None if None in found else sum(sum(s) / len(s) for s in found if s)
 
-# %% ../nbs/65_matrix.ipynb #993ecf3f
-def duration_text(
-    seconds: float,
-) -> str:  # Such as `40 s`, `12 min`, `3.2 h`
-    "A rounded length of time"
-    return (
-        f"{seconds:.0f} s"
-        if seconds < 90
-        else f"{seconds / 60:.0f} min"
-        if seconds < 5400
-        else f"{seconds / 3600:.1f} h"
-    )
-
 # %% ../nbs/65_matrix.ipynb #ab2baddc
 def run_if_free(
     e: Experiment,
@@ -288,7 +274,7 @@ def run_matrix(
     "Run the experiments that have no record and that no other process runs; raises `InputError` if some failed"
     made: list[dict[str, Any]] = []
     failed: dict[str, InputError] = {}
-    with tqdm(total=len(experiments), desc="matrix", disable=not progress) as bar:
+    with tqdm(total=len(experiments), desc="matrix", disable=no_bar(progress)) as bar:
         while left := [e for e in experiments if e.name not in failed and not kept_record(e, results, rerun)]:
             before = len(made) + len(failed)
             for e in left:
