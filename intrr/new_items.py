@@ -124,7 +124,7 @@ def extend_model(
     features: Tensor,  # Text features of known and new items, `(N + m, F)`
 ) -> SequenceModel:  # In `eval` mode
     "The same model with new items; raises `InputError` as `check_extensible` does"
-    old = net.ran.sids if isinstance(net, IntRR) else net.sids if isinstance(net, CodeTokens) else sids
+    old = net.sids if isinstance(net, IntRR | CodeTokens) else sids
     check_extensible(recipe := net.recipe, (k := old.sizes[-1]) < sids.sizes[-1])
     recipe = replace(recipe, digit_size=recipe.digit_size and max(k, sids.sizes[-1]))
     wide = build_model(net.info.name, sids, recipe, features)
