@@ -345,9 +345,9 @@ class WeightCache(torch.nn.Module):
         self,
         module: torch.nn.Module,  # Whose weights the value depends on
         make: Callable[[], Any],  # Makes the value
-    ) -> Any:  # The value; made anew each time while the module trains or gradients are wanted
+    ) -> Any:  # The value; made anew each time in training, or where gradients are wanted
         "The kept value, or a new one if a weight was changed, moved or is read in another precision"
-        if module.training or torch.is_grad_enabled():
+        if self.training or torch.is_grad_enabled():
             return make()
         if torch.compiler.is_compiling() and self.value:  # the weights are constants then
             return self.value[0]

@@ -49,7 +49,7 @@ def item_spaces(
     quantizer: Quantizer,  # The one that made the model's IDs, fitted; see `refit_quantizer`
 ) -> dict[str, Space]:  # `text`, `stage 1`, `RAN tokens`, `item tokens` (if they are not the same), `UIDs`
     "Every space that an item lives in; raises `InputError` for embeddings of other items or a model without RAN"
-    red, sids, share = redistribution_of(model), model.ran.sids.to("cpu"), model.recipe.uid_residual
+    red, sids, share = redistribution_of(model), model.sids.to("cpu"), model.recipe.uid_residual
     x = quantizer.target(check_embeddings(embeddings, sids.n_items))
     centroids = quantizer.decode(torch.arange(sids.sizes[0])[:, None])
     with torch.no_grad():
