@@ -19,14 +19,14 @@ from .benches import Source, plan_benches
 from .core import InputError, environment, pick_device
 from .efficiency import bench_table, machine_folder, run_benches
 from .experiments import Setup, size_recipe
-from .matrix import kept_record, stage_one
+from .matrix import stage_one
 from .runs import Run, check_replaced, evaluate_baseline, started_recipe
 from .health import health_text
 from .matrix import duration_text, make_matrix, run_matrix, time_left
 from .new_items import add_items
 from .recipes import Recipe
 from .recommenders import build_model, model_info, model_names
-from .records import table
+from .records import Results, table
 from .report import describe_items, recommend_after, recommendation_text, results_table, write_report
 from .sids import SemanticIDs
 from .training import Progress
@@ -315,7 +315,7 @@ def matrix(
     fit: str = "train",  # train, or train+valid to fit what needs no training again once its constants are chosen
     only: tuple[str, ...] = (),  # Only experiments whose name holds one of these, such as intrr or hstu; default: all
     part: str = "1/1",  # Only a part, such as 2/4, for machines that share no folder
-    results: Path = Path("nbs/results"),  # Where records and ranks go
+    results: Path = Path("results"),  # Where records and ranks go
     work: Path = Path("runs/matrix"),  # Semantic IDs, checkpoints and locks
     rerun: bool = False,  # Replace records of another configuration
     dry_run: bool = False,  # List what would be run
@@ -325,8 +325,9 @@ def matrix(
     "Run many experiments; what has a record is skipped, and the same command in several terminals shares the work"
     pick_device(device)
     cells = take_part(make_matrix(name, data, size, seeds, ties, only, protocol, fit), part)
-    ran = [] if dry_run else run_matrix(cells, work, results, device, rerun=rerun)
-    done = {e.name: r for e in cells if (r := kept_record(e, results, rerun))}
+    kept = Results(results)
+    ran = [] if dry_run else run_matrix(cells, kept, work, device, rerun=rerun)
+    done = {e.name: r for e in cells if (r := kept.get(e, rerun))}
     if done and not dry_run:
         print(table(list(done.values()), f"{cells[0].setup.order}/masked").round(4).to_string())
     left = [e for e in cells if e.name not in done]
@@ -346,7 +347,7 @@ def bench(
     only: tuple[str, ...] = (),  # Only rows whose name holds one of these, such as beam50; default: all
     threads: int | None = None,  # Of the CPU; default: as many as cores
     budget: float = 3.0,  # Seconds of measuring per row, about
-    results: Path = Path("nbs/results"),  # Records go to efficiency/DEVICE below it
+    results: Path = Path("results"),  # Records go to efficiency/DEVICE below it
     work: Path = Path("runs/matrix"),  # Where Semantic IDs are made
     rerun: bool = False,  # Measure again what has a record
     dry_run: bool = False,  # List what would be measured
