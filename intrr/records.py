@@ -22,9 +22,10 @@ from .recommenders import model_info
 from .evaluation import per_user_metric, mean_metrics, paired_bootstrap, user_traits
 
 # %% auto #0
-__all__ = ['E', 'R', 'save_ranks', 'load_ranks', 'record', 'protocol_words', 'read_records', 'select_records', 'check_comparable',
-           'compare_runs', 'checked_ranks', 'kept_record', 'Known', 'Results', 'network_alone', 'misfits', 'leaning',
-           'run_faults', 'efficiency_faults', 'check_records', 'table', 'markdown_table', 'file_lock']
+__all__ = ['E', 'R', 'save_ranks', 'load_ranks', 'record', 'protocol_words', 'read_records', 'RecordFolder', 'select_records',
+           'check_comparable', 'compare_runs', 'checked_ranks', 'kept_record', 'Known', 'Results', 'network_alone',
+           'misfits', 'leaning', 'run_faults', 'efficiency_faults', 'check_records', 'table', 'markdown_table',
+           'file_lock']
 
 # %% ../nbs/61_records.ipynb #578553ec
 E = TypeVar("E", bound="Known")
@@ -106,6 +107,43 @@ def read_records(
             raise InputError(f"{path}: not a record, it lacks name, dataset or model; move it out of {folder}")
         out += [item] if item.get("kind") == kind else []
     return out
+
+# %% ../nbs/61_records.ipynb #f570176b
+@dataclass(frozen=True)
+class RecordFolder:
+    "Where records, ranks and traits of users stand, by dataset"
+
+    folder: str | Path
+
+    def path(self, record: Mapping[str, Any], ending: str = "json") -> Path:  # `folder/dataset/name.ending`
+        "Where a record stands; with the ending `ranks.safetensors` its ranks"
+        return Path(self.folder) / record["dataset"] / f"{record['name']}.{ending}"
+
+    def traits_path(self, record: Mapping[str, Any]) -> Path:  # `folder/dataset/users-ties0.traits.safetensors`
+        "Where the traits of the users stand that a record is of: a file per tie order and protocol"
+        name = "-".join(["users", *protocol_words(record["config"].get("setup", {}))])
+        return Path(self.folder) / record["dataset"] / f"{name}.traits.safetensors"
+
+    def records(self, kind: str | None = None, **fields: Any) -> list[dict[str, Any]]:  # In order of their paths
+        "Those of a kind (default: runs) whose fields have these values; raises `InputError` for a file that is none"
+        return select_records(read_records(Path(self.folder), kind), **fields)
+
+    def put(self, record: Mapping[str, Any], ranks: Mapping[str, Tensor], test: Split) -> Path:
+        "Write the traits of the users of the test part, the ranks, and last the record, each whole or not at all"
+        found = {name: v.short() if v.max() < 2**15 else v for name, v in user_traits(test).items()}
+        save_tensors(found, self.traits_path(record))
+        save_ranks(ranks, self.path(record, "ranks.safetensors"))
+        save_json(record, path := self.path(record))
+        return path
+
+    def traits(self, record: Mapping[str, Any]) -> dict[str, Tensor]:  # (R,) by name, see `user_traits`
+        "The stored traits of the users that a record is of; raises `InputError` if they are missing or damaged"
+        return load_tensors(self.traits_path(record))[0]
+
+    def users(self, record: Mapping[str, Any]) -> Tensor | None:  # (R,)
+        "The user number of each rank; none where each user has one"
+        protocol = record["config"].get("setup", {}).get("protocol", "leave-one-out")
+        return None if protocol == "leave-one-out" else self.traits(record)["user"].long()
 
 # %% ../nbs/61_records.ipynb #7c8ddeda
 def select_records(
@@ -189,10 +227,9 @@ class Known(Protocol):
 
 # %% ../nbs/61_records.ipynb #a325cf74
 @dataclass(frozen=True)
-class Results:
-    "A folder of records, with the ranks of each run and the traits of its users"
+class Results(RecordFolder):
+    "A folder of records, read by one metric, with the history masked or not"
 
-    folder: str | Path
     metric: str = "recall@10"  # Of comparisons and tables
     mask: str = "masked"  # or `unmasked`: whether the items of the history are left out
 
@@ -205,19 +242,6 @@ class Results:
         "The same, read by another metric, such as `ndcg@10`"
         return replace(self, metric=metric)
 
-    def path(self, record: Mapping[str, Any], ending: str = "json") -> Path:  # `folder/dataset/name.ending`
-        "Where a record stands; with the ending `ranks.safetensors` its ranks"
-        return Path(self.folder) / record["dataset"] / f"{record['name']}.{ending}"
-
-    def traits_path(self, record: Mapping[str, Any]) -> Path:  # `folder/dataset/users-ties0.traits.safetensors`
-        "Where the traits of the users stand that a record is of: a file per tie order and protocol"
-        name = "-".join(["users", *protocol_words(record["config"].get("setup", {}))])
-        return Path(self.folder) / record["dataset"] / f"{name}.traits.safetensors"
-
-    def records(self, kind: str | None = None, **fields: Any) -> list[dict[str, Any]]:  # In order of their paths
-        "Those of a kind (default: runs) whose fields have these values; raises `InputError` for a file that is none"
-        return select_records(read_records(Path(self.folder), kind), **fields)
-
     def get(self, e: Known, rerun: bool = False) -> dict[str, Any] | None:
         "The record of an experiment, if it has been run and its ranks are there; see `kept_record`"
         return kept_record(self, e, rerun)
@@ -226,26 +250,9 @@ class Results:
         "The experiments that have no record"
         return [e for e in experiments if not self.get(e, rerun)]
 
-    def put(self, record: Mapping[str, Any], ranks: Mapping[str, Tensor], test: Split) -> Path:
-        "Write the traits of the users of the test part, the ranks, and last the record, each whole or not at all"
-        found = {name: v.short() if v.max() < 2**15 else v for name, v in user_traits(test).items()}
-        save_tensors(found, self.traits_path(record))
-        save_ranks(ranks, self.path(record, "ranks.safetensors"))
-        save_json(record, path := self.path(record))
-        return path
-
     def ranks(self, record: Mapping[str, Any]) -> Tensor:  # (R,) float32 ranks from 0
         "The stored ranks of a record; raises `InputError` if they are missing, damaged or of another run"
         return checked_ranks(self, record)
-
-    def traits(self, record: Mapping[str, Any]) -> dict[str, Tensor]:  # (R,) by name, see `user_traits`
-        "The stored traits of the users that a record is of; raises `InputError` if they are missing or damaged"
-        return load_tensors(self.traits_path(record))[0]
-
-    def users(self, record: Mapping[str, Any]) -> Tensor | None:  # (R,)
-        "The user number of each rank; none where each user has one"
-        protocol = record["config"].get("setup", {}).get("protocol", "leave-one-out")
-        return None if protocol == "leave-one-out" else self.traits(record)["user"].long()
 
     def compare(
         self,
