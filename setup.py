@@ -37,7 +37,7 @@ setup(
     install_requires=cfg["requirements"].split(),
     extras_require={k.removesuffix(suffix): cfg[k].split() for k in cfg if k.endswith(suffix)},
     packages=find_packages(include=[lib, f"{lib}.*"]),
-    package_data={lib: ["py.typed"], f"{lib}.explorer": ["explorer.css", "explorer.js"]},
+    package_data={lib: ["py.typed"], f"{lib}.explorer": ["explorer.css", "explorer.js", "page.css", "page.js"]},
     zip_safe=False,
     cmdclass={"sdist": SDist},
     entry_points={

@@ -23,9 +23,14 @@ import torch
 from tqdm.auto import tqdm
 
 from .benches import CATALOGUES, Bench, Source
+<<<<<<< HEAD
 from .core import InputError, environment, load_json, pick_device, save_json, to_jsonable
 from .records import read_records
 from .matrix import duration_text
+=======
+from .core import InputError, duration_text, environment, load_json, no_bar, pick_device, save_json, to_jsonable
+from .records import load_records
+>>>>>>> main
 from .measurements import measure_bench
 
 # %% auto #0
@@ -140,7 +145,7 @@ def run_benches(
     todo = [row for row in rows if rerun or not load_bench(row, source, folder)]
     failed: dict[str, InputError] = {}
     made: list[str] = []
-    with tqdm(total=len(rows), initial=len(rows) - len(todo), desc="bench", disable=not progress) as bar:
+    with tqdm(total=len(rows), initial=len(rows) - len(todo), desc="bench", disable=no_bar(progress)) as bar:
         while left := [row for row in todo if row.name not in {*made, *failed}]:
             _forecast(bar, left, folder)
             group = [row for row in left if row.net == left[0].net]

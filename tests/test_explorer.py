@@ -146,12 +146,12 @@ def test_a_pooled_model_is_shown_whole(run, tmp_path, model, parts):
 
 
 def test_style_and_script_are_clean():
-    "Lint and format of the two files that no notebook holds"
+    "Lint and format of the files that no notebook holds"
     biome = shutil.which("biome", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
     if not biome:
         pytest.skip("no biome: pip install 'intrr[dev]'")
-    files = [str(p) for p in sorted((ROOT / "intrr/explorer").glob("explorer.*"))]
-    assert len(files) == 2
+    files = [str(p) for p in sorted((ROOT / "intrr/explorer").glob("*.[cj]s*"))]
+    assert len(files) == 4
     done = subprocess.run(
         [biome, "check", "--config-path=.biome.json", "--error-on-warnings", *files],
         cwd=ROOT,

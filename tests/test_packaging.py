@@ -22,7 +22,10 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).parents[1]
 FILES = sorted(p.relative_to(ROOT).as_posix() for p in (ROOT / "intrr").rglob("*.py"))
 MODULES = [f.removesuffix(".py").removesuffix("/__init__").replace("/", ".") for f in FILES]
-ASSETS = {"intrr/py.typed", "intrr/explorer/explorer.css", "intrr/explorer/explorer.js"}
+ASSETS = {
+    "intrr/py.typed",
+    *(f"intrr/explorer/{name}" for name in ("explorer.css", "explorer.js", "page.css", "page.js")),
+}
 
 
 def check(*command, cwd=None):
@@ -127,7 +130,7 @@ def test_constraints_pin_everything_declared():
     "Each requirement of each extra has one exact version, which it allows"
     lines = (ROOT / ".ci/constraints.txt").read_text(encoding="utf-8").splitlines()
     pins = {canonicalize_name(n): v for n, _, v in (s.partition("==") for s in lines if not s.startswith("#"))}
-    for key in ("", "text_", "explore_", "gpu_", "docs_", "dev_"):
+    for key in ("", "text_", "explore_", "tune_", "gpu_", "docs_", "dev_"):
         for r in requirements(key):
             assert r.specifier.contains(pins[canonicalize_name(r.name)]), r
 
