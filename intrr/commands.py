@@ -19,25 +19,17 @@ from .benches import Source, plan_benches
 from .core import InputError, duration_text, environment, pick_device
 from .efficiency import bench_table, machine_folder, run_benches
 from .experiments import Setup, size_recipe
-<<<<<<< HEAD
-from .matrix import stage_one
-=======
 from .explorer.numbers import Explorer
 from .explorer.page import check_page_folder, page_files, write_page
-from .matrix import kept_record, stage_one
->>>>>>> main
+from .matrix import stage_one
 from .runs import Run, check_replaced, evaluate_baseline, started_recipe
 from .health import health_text
 from .matrix import make_matrix, run_matrix, time_left
 from .new_items import add_items
 from .recipes import Recipe, change_recipe
 from .recommenders import build_model, model_info, model_names
-<<<<<<< HEAD
 from .records import Results, table
-=======
-from .records import table
 from .search import best_words, ended_trials, search_recipe, search_space
->>>>>>> main
 from .report import describe_items, recommend_after, recommendation_text, results_table, write_report
 from .sids import SemanticIDs
 from .training import Progress

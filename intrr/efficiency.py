@@ -23,14 +23,8 @@ import torch
 from tqdm.auto import tqdm
 
 from .benches import CATALOGUES, Bench, Source
-<<<<<<< HEAD
-from .core import InputError, environment, load_json, pick_device, save_json, to_jsonable
-from .records import read_records
-from .matrix import duration_text
-=======
 from .core import InputError, duration_text, environment, load_json, no_bar, pick_device, save_json, to_jsonable
-from .records import load_records
->>>>>>> main
+from .records import read_records
 from .measurements import measure_bench
 
 # %% auto #0

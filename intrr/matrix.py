@@ -13,11 +13,7 @@ from typing import Any
 
 from tqdm.auto import tqdm
 
-<<<<<<< HEAD
-from .core import InputError, fingerprint
-=======
-from .core import InputError, duration_text, fingerprint, load_json, no_bar
->>>>>>> main
+from .core import InputError, duration_text, fingerprint, no_bar
 from .data import Dataset
 from .experiments import Experiment, Setup, size_recipe
 from .recommenders import model_names
@@ -27,44 +23,8 @@ from .transitions import TextTransitions
 from .tuning import fit_baseline, pool_with_transitions
 
 # %% auto #0
-<<<<<<< HEAD
 __all__ = ['ABLATIONS', 'MATRICES', 'stage_one', 'known_prior', 'run_experiment', 'table1', 'with_changes', 'ablations',
-           'score_parts', 'make_matrix', 'time_left', 'duration_text', 'run_if_free', 'run_matrix']
-=======
-__all__ = ['ABLATIONS', 'MATRICES', 'describe_changes', 'kept_record', 'stage_one', 'known_prior', 'run_experiment', 'table1',
-           'with_changes', 'ablations', 'score_parts', 'make_matrix', 'time_left', 'run_if_free', 'run_matrix']
-
-# %% ../nbs/65_matrix.ipynb #faf8c607
-def describe_changes(
-    e: Experiment,
-    record: Any,  # What a file held
-) -> str:  # Such as `recipe.dim was 64, is 128`; empty if nothing
-    "In what an experiment differs from the one that a record tells of, or its data from those of the record"
-    try:
-        old, new = Experiment.of(record).values, e.values
-        if data := record["config"].get("data"):
-            old, new = old | {"data": data}, new | {"data": folder_fingerprint(e.setup.data)}
-    except (KeyError, TypeError, AttributeError, InputError) as error:
-        return f"not one that can be run here: {error}"
-    return ", ".join(f"{k} was {old.get(k)}, is {new.get(k)}" for k in {**old, **new} if old.get(k) != new.get(k))
-
-# %% ../nbs/65_matrix.ipynb #4ac4dbee
-def kept_record(
-    e: Experiment,
-    results: str | Path = "nbs/results",
-    rerun: bool = False,  # Do not count a record of other values
-) -> dict[str, Any] | None:  # The record, if the experiment has been run and its ranks are there
-    "The record of an experiment; raises `InputError` if the record of its name is of other values"
-    path = Path(results) / e.dataset / f"{e.name}.json"
-    if not path.exists():
-        return None
-    found = load_json(path)
-    if changes := describe_changes(e, found):
-        if rerun:
-            return None
-        raise InputError(f"{path}: of another configuration ({changes}); choose another results folder, or rerun it")
-    return found if ranks_path(found, results).exists() else None
->>>>>>> main
+           'score_parts', 'make_matrix', 'time_left', 'run_if_free', 'run_matrix']
 
 # %% ../nbs/65_matrix.ipynb #0b315fc7
 def stage_one(
@@ -281,13 +241,8 @@ def run_matrix(
     "Run the experiments that have no record and that no other process runs; raises `InputError` if some failed"
     made: list[dict[str, Any]] = []
     failed: dict[str, InputError] = {}
-<<<<<<< HEAD
-    with tqdm(total=len(experiments), desc="matrix", disable=not progress) as bar:
-        while left := [e for e in results.missing(experiments, rerun) if e.name not in failed]:
-=======
     with tqdm(total=len(experiments), desc="matrix", disable=no_bar(progress)) as bar:
-        while left := [e for e in experiments if e.name not in failed and not kept_record(e, results, rerun)]:
->>>>>>> main
+        while left := [e for e in results.missing(experiments, rerun) if e.name not in failed]:
             before = len(made) + len(failed)
             for e in left:
                 _show_state(bar, experiments, results, rerun, e.name)

@@ -219,8 +219,13 @@ def kept_record(
 class Known(Protocol):
     "What results need to know of an experiment"
 
-    dataset: Any  # Its name
-    name: Any  # Of its record
+    @property
+    def dataset(self) -> str:
+        "The name of its dataset"
+
+    @property
+    def name(self) -> str:
+        "The name of its record"
 
     def changes(self, record: Any) -> str:
         "In what the experiment differs from the one that a record tells of; empty if in nothing"
