@@ -126,8 +126,8 @@ class FlatSID(CodeTokens):
         y, levels, count = sequences[:, 1:], self.sids.levels, n_targets(sequences if whole is None else whole)
         tokens = self.code_tokens(sequences).flatten(1, 2)[:, :-1]
         h = self.backbone(tokens, *(t[:, :-1] for t in self.code_times(times)))[:, levels - 1 :]
-        h = self.at(y >= 0, h.unflatten(1, (y.shape[1], levels)))
-        return {"recommendation": self.level_loss(self.level_logits(h), self.at(y >= 0, y), count)}
+        h = self.select_valid(y >= 0, h.unflatten(1, (y.shape[1], levels)))
+        return {"recommendation": self.level_loss(self.level_logits(h), self.select_valid(y >= 0, y), count)}
 
     def next_logits(self, histories: Tensor, times: Tensor | None = None) -> NextLogits:
         "The history once, then a token a beam and level"

@@ -37,7 +37,7 @@ from .experiments import Experiment, Setup, catalogue_recipe, data_fingerprint, 
 from .features import TextFeatures
 from .health import health_card
 from .intrr_model import IntRR
-from .pooling import Pooled
+from .pooling import Pooled, load_pooled, save_pooled
 from .recipes import Recipe
 from .recommenders import Recommender, SequenceModel, build_model, model_names
 from .records import file_lock, record, save_ranks
@@ -379,7 +379,7 @@ def train_in_folder(
         for name in () if resume else (f"{model}.json", f"{model}.ranks.safetensors"):  # of the weights before
             (run.folder / name).unlink(missing_ok=True)
         if recipe.prior:
-            pool_with_transitions(net, run.dataset).save(run.folder / f"{model}.pool.safetensors")
+            save_pooled(pool_with_transitions(net, run.dataset), run.folder / f"{model}.pool.safetensors")
         save_tensors(net.state_dict(), run.folder / f"{model}.safetensors", meta)
     return meta["progress"]
 
@@ -444,7 +444,7 @@ class Run(RunFolder):
         recipe = Recipe.read(load_tensors(path)[1]["recipe"])
         net, meta = load_model(path, self.sids, device, self.features(recipe, device), model)
         if recipe.prior and epoch is None:
-            return Pooled.load(self.folder / f"{model}.pool.safetensors", net), meta
+            return load_pooled(self.folder / f"{model}.pool.safetensors", net), meta
         return net, meta
 
     def evaluate(

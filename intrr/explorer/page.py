@@ -92,7 +92,7 @@ def rebuilt_prior(
     prior = TextTransitions(**chosen).fit(old)
     packed = prior.pack()
     if known < data.n_items:
-        prior = TextTransitions(**chosen).fit_with(old, data.items.iloc[known:])
+        prior = TextTransitions(**chosen).fit(old, data.items.iloc[known:])
         packed = packed.extend(prior)
     if not packed.values.sum(1).allclose(model.prior.values.sum(1).cpu(), rtol=1e-3):
         raise InputError("transitions: what was counted is not what these data give; train the model again")
