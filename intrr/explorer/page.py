@@ -237,6 +237,7 @@ POLICY = "; ".join((
     "default-src 'none'",
     "script-src 'self'",
     "style-src 'self'",
+    "img-src data:",
     "base-uri 'none'",
     "form-action 'none'",
     "require-trusted-types-for 'script'",
@@ -259,6 +260,7 @@ _PAGE = Markup("""<!doctype html>
 <meta http-equiv="Content-Security-Policy" content="{policy}">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{name}: recommendations in the browser</title>
+<link rel="icon" href="data:,">
 <link rel="stylesheet" href="explorer.css">
 <link rel="stylesheet" href="page.css">
 <script defer src="page.js"></script>
