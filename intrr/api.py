@@ -25,6 +25,7 @@ from .core import InputError, atomic_path, load_json, save_json
 from .data import Dataset, pad_runs, row_batches
 from .experiments import Setup
 from .runs import Run, check_replaced, started_recipe
+from .training import Callbacks
 from .readers import write_folder
 from .recipes import Recipe
 from .recommenders import Recommender, model_info
@@ -266,6 +267,7 @@ def fit(
     seed: int = 0,
     resume: bool = False,  # Go on with a training that was stopped, in the same folder, with its recipe
     overwrite: bool = False,  # Replace what was trained in the folder
+    callbacks: Callbacks = (),  # Called with the `EpochReport` of each epoch; one that returns True ends the training
     device: str = "auto",
     progress: bool = True,
     **changes: Any,  # Fields of the recipe, such as `epochs=5`
@@ -276,7 +278,8 @@ def fit(
     run = open_run(here, data, encoder, seed, device, progress)
     begun = started_recipe(here, model) if resume and not (size or parts) else None
     recipe = begun or run.recipe(model, size, parts or ("all" if "all" in model_info(model).parts else "ids"))
-    run.train(model, changed_recipe(recipe, changes), seed, resume, device, progress, overwrite=overwrite)
+    how: dict[str, Any] = {"overwrite": overwrite, "callbacks": callbacks}
+    run.train(model, changed_recipe(recipe, changes), seed, resume, device, progress, **how)
     found = TrainedModel(run, model, device)
     if folder is None:
         weakref.finalize(found, shutil.rmtree, here, ignore_errors=True)

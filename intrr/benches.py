@@ -132,7 +132,7 @@ def logit_spread(
     states: Tensor,  # Of users, `(n, d)`
 ) -> list[float]:  # Of each level: standard deviation over its codes, mean over users and previous codes
     "How spread out the logits are"
-    return [float(s.std(-1, correction=0).mean()) for s in net.ran.pair_logits(states)]
+    return [float(s.std(-1, correction=0).mean()) for s in net.scorer.pair_logits(states)]
 
 # %% ../nbs/81_benches.ipynb #69ca491b
 @torch.no_grad()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from types import FunctionType
 from typing import Any
@@ -16,26 +16,27 @@ import torch
 from tyro.conf import Positional
 
 from .benches import Source, plan_benches
-from .core import InputError, environment, pick_device
+from .core import InputError, duration_text, environment, pick_device
 from .efficiency import bench_table, machine_folder, run_benches
 from .experiments import Setup, size_recipe
 from .explorer.numbers import Explorer
 from .explorer.page import check_page_folder, page_files, write_page
-from .matrix import kept_record, stage_one
+from .matrix import stage_one
 from .runs import Run, check_replaced, evaluate_baseline, started_recipe
 from .health import health_text
-from .matrix import duration_text, make_matrix, run_matrix, time_left
+from .matrix import make_matrix, run_matrix, time_left
 from .new_items import add_items
-from .recipes import Recipe
+from .recipes import Recipe, change_recipe
 from .recommenders import build_model, model_info, model_names
-from .records import table
+from .records import Results, table
+from .search import best_words, ended_trials, search_recipe, search_space
 from .report import describe_items, recommend_after, recommendation_text, results_table, write_report
 from .sids import SemanticIDs
 from .training import Progress
 
 # %% auto #0
-__all__ = ['COMMANDS', 'EXAMPLES', 'command', 'change_recipe', 'latest_run', 'run_folder', 'default_parts', 'check_model', 'sids',
-           'train', 'evaluate', 'recommend', 'add', 'page', 'run', 'quickstart', 'take_part', 'matrix', 'bench']
+__all__ = ['COMMANDS', 'EXAMPLES', 'command', 'latest_run', 'run_folder', 'default_parts', 'check_model', 'sids', 'train', 'tune',
+           'evaluate', 'recommend', 'add', 'page', 'run', 'quickstart', 'take_part', 'matrix', 'bench']
 
 # %% ../nbs/98_commands.ipynb #45a2acda
 COMMANDS: dict[str, FunctionType] = {}
@@ -52,32 +53,6 @@ def command(
         return fn
 
     return keep
-
-# %% ../nbs/98_commands.ipynb #56ab9764
-def change_recipe(
-    recipe: Recipe,
-    changes: Sequence[str],  # Such as `dim=64`
-) -> Recipe:
-    "The recipe with some fields changed; raises `InputError` for an unknown field or a value of the wrong kind"
-    kinds, new = {f.name: str(f.type) for f in fields(Recipe)}, {}
-    for change in changes:
-        name, _, text = change.partition("=")
-        if name not in kinds:
-            raise InputError(f"recipe: no field '{name}'; known: {', '.join(kinds)}")
-        try:
-            new[name] = _parsed(kinds[name], text)
-        except (ValueError, KeyError) as e:
-            raise InputError(f"recipe: {name}={text} is not what it takes ({kinds[name]})") from e
-    return replace(recipe, **new)
-
-# %% ../nbs/98_commands.ipynb #f30cde3d
-def _parsed(kind: str, text: str) -> Any:
-    "The value of a field of this type; raises ValueError or KeyError"
-    if "None" in kind and text.lower() == "none":
-        return None
-    if kind == "bool":
-        return {"true": True, "false": False}[text.lower()]
-    return {"str": str, "int": int, "float": float}[kind.split()[0]](text)
 
 # %% ../nbs/98_commands.ipynb #fc39adfa
 def latest_run(
@@ -181,6 +156,35 @@ def _train(
     best = f"validation Recall@10 {now.best:.4f} in epoch {now.best_epoch} of {now.epoch}"
     print(f"{model}{recipe.parts}: {best}, {now.seconds:.0f} s of training")
     return now
+
+# %% ../nbs/98_commands.ipynb #739d3848
+@command("runs/beauty --search learning_rate=1e-4:1e-2:log dim=64,128 --trials 30")
+def tune(
+    run: Positional[Path | None] = None,  # Run folder; default: the newest one under runs
+    model: str = "intrr",  # intrr, sasrec, flat or tiger
+    trials: int = 20,  # Trainings in all, those of an earlier call among them
+    search: tuple[str, ...] = (),  # Ranges or values, such as dropout=0:0.5; default: rate, dropouts, weight decay
+    recipe: tuple[str, ...] = (),  # Fields to change for all trials, such as epochs=5; default: none
+    size: str | None = None,  # recommended, laptop, large, published or trial; default: recommended
+    parts: str | None = None,  # ids, item, text or all (with what is counted); default: all, or ids if that is all
+    seed: int = 0,  # Of choices, weights, batches and dropout
+    overwrite: bool = False,  # Replace an earlier search
+    device: str = "auto",  # cpu, cuda, cuda:1, …; auto: the GPU where there is one
+    json: bool = False,  # Print one JSON object
+) -> dict[str, Any]:  # Trials, the best value, and the recipe that reached it
+    "Search a recipe on the validation part by Optuna; trials that lag behind end early, and a stopped search goes on"
+    pick_device(device)
+    if trials < 1:
+        raise InputError(f"trials is {trials}; it must be at least 1")
+    spans, here = search_space(search), Run.open(run or latest_run())
+    base = change_recipe(here.recipe(model, size, parts or default_parts(model, size)), recipe)
+    study = search_recipe(here, model, base, spans, trials, seed, device, overwrite=overwrite)
+    words = best_words(study)
+    print(f"{len(ended_trials(study))} trials, best validation Recall@10 {study.best_value:.4f}, reached again by")
+    more = [f"--{name} {value}" for name, value in (("size", size), ("parts", parts), ("seed", seed or None)) if value]
+    print(" ".join(["intrr train", str(here.folder), "--model", model, *more, "--recipe", *recipe, *words]))
+    best = {"validation_recall@10": study.best_value, "recipe": words}
+    return {"run": here.folder, "model": model, "trials": len(ended_trials(study)), "best": best}
 
 # %% ../nbs/98_commands.ipynb #4313f078
 @command("runs/beauty --model intrr")
@@ -335,7 +339,7 @@ def matrix(
     fit: str = "train",  # train, or train+valid to fit what needs no training again once its constants are chosen
     only: tuple[str, ...] = (),  # Only experiments whose name holds one of these, such as intrr or hstu; default: all
     part: str = "1/1",  # Only a part, such as 2/4, for machines that share no folder
-    results: Path = Path("nbs/results"),  # Where records and ranks go
+    results: Path = Path("results"),  # Where records and ranks go
     work: Path = Path("runs/matrix"),  # Semantic IDs, checkpoints and locks
     rerun: bool = False,  # Replace records of another configuration
     dry_run: bool = False,  # List what would be run
@@ -345,8 +349,9 @@ def matrix(
     "Run many experiments; what has a record is skipped, and the same command in several terminals shares the work"
     pick_device(device)
     cells = take_part(make_matrix(name, data, size, seeds, ties, only, protocol, fit), part)
-    ran = [] if dry_run else run_matrix(cells, work, results, device, rerun=rerun)
-    done = {e.name: r for e in cells if (r := kept_record(e, results, rerun))}
+    kept = Results(results)
+    ran = [] if dry_run else run_matrix(cells, kept, work, device, rerun=rerun)
+    done = {e.name: r for e in cells if (r := kept.get(e, rerun))}
     if done and not dry_run:
         print(table(list(done.values()), f"{cells[0].setup.order}/masked").round(4).to_string())
     left = [e for e in cells if e.name not in done]
@@ -366,7 +371,7 @@ def bench(
     only: tuple[str, ...] = (),  # Only rows whose name holds one of these, such as beam50; default: all
     threads: int | None = None,  # Of the CPU; default: as many as cores
     budget: float = 3.0,  # Seconds of measuring per row, about
-    results: Path = Path("nbs/results"),  # Records go to efficiency/DEVICE below it
+    results: Path = Path("results"),  # Records go to efficiency/DEVICE below it
     work: Path = Path("runs/matrix"),  # Where Semantic IDs are made
     rerun: bool = False,  # Measure again what has a record
     dry_run: bool = False,  # List what would be measured

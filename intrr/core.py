@@ -35,7 +35,8 @@ from torch.utils._pytree import tree_map
 # %% auto #0
 __all__ = ['InputError', 'seed_everything', 'pick_device', 'fast_bf16', 'process_count', 'first_process', 'keep_freed_memory',
            'atomic_path', 'to_jsonable', 'check_regular', 'save_json', 'load_json', 'save_tensors', 'load_tensors',
-           'environment', 'fingerprint', 'stopwatch', 'under_autocast', 'WeightCache', 'held_tensors', 'own_parts']
+           'environment', 'fingerprint', 'duration_text', 'in_notebook', 'no_bar', 'stopwatch', 'under_autocast',
+           'WeightCache', 'held_tensors', 'own_parts']
 
 # %% ../nbs/00_core.ipynb #41a5ffb8
 class InputError(ValueError):
@@ -276,6 +277,32 @@ def fingerprint(
     "A short hash of the values in `x`, the same in every process"
     return hashlib.sha256(json.dumps(to_jsonable(x), sort_keys=True).encode()).hexdigest()[:12]
 
+# %% ../nbs/00_core.ipynb #688de458
+def duration_text(
+    seconds: float,
+) -> str:  # Such as `40 s`, `12 min`, `3.2 h`
+    "A rounded length of time"
+    return (
+        f"{seconds:.0f} s"
+        if seconds < 90
+        else f"{seconds / 60:.0f} min"
+        if seconds < 5400
+        else f"{seconds / 3600:.1f} h"
+    )
+
+# %% ../nbs/00_core.ipynb #915aa9ec
+def in_notebook() -> bool:
+    "Whether this is the kernel of a notebook"
+    ipython = sys.modules.get("IPython")
+    return ipython is not None and type(ipython.get_ipython()).__name__ == "ZMQInteractiveShell"
+
+
+def no_bar(
+    progress: bool,  # Whether one is wanted
+) -> bool:
+    "Whether to leave a progress bar out: nobody wants it, or nobody sees it"
+    return not progress or not (in_notebook() or sys.stderr.isatty())
+
 # %% ../nbs/00_core.ipynb #b4fcb2a8
 @contextmanager
 def stopwatch(
@@ -318,9 +345,9 @@ class WeightCache(torch.nn.Module):
         self,
         module: torch.nn.Module,  # Whose weights the value depends on
         make: Callable[[], Any],  # Makes the value
-    ) -> Any:  # The value; made anew each time while the module trains or gradients are wanted
+    ) -> Any:  # The value; made anew each time in training, or where gradients are wanted
         "The kept value, or a new one if a weight was changed, moved or is read in another precision"
-        if module.training or torch.is_grad_enabled():
+        if self.training or torch.is_grad_enabled():
             return make()
         if torch.compiler.is_compiling() and self.value:  # the weights are constants then
             return self.value[0]

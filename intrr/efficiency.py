@@ -23,9 +23,8 @@ import torch
 from tqdm.auto import tqdm
 
 from .benches import CATALOGUES, Bench, Source
-from .core import InputError, environment, load_json, pick_device, save_json, to_jsonable
-from .records import load_records
-from .matrix import duration_text
+from .core import InputError, duration_text, environment, load_json, no_bar, pick_device, save_json, to_jsonable
+from .records import read_records
 from .measurements import measure_bench
 
 # %% auto #0
@@ -45,7 +44,7 @@ def device_slug(
 def machine_folder(
     device: torch.device,
     threads: int,  # Of the CPU
-    results: str | Path = "nbs/results",
+    results: str | Path,  # A folder of records
 ) -> Path:
     "Where the records of a machine stand"
     return Path(results) / "efficiency" / device_slug(environment(device) | {"threads": threads})
@@ -102,7 +101,7 @@ def machine_records(
     folder: str | Path,  # Of one machine, or of all
 ) -> list[dict[str, Any]]:
     "The rows that have been measured, without comparisons of programs"
-    return [r for r in load_records(folder, "efficiency") if r["task"] != "comparison"]
+    return [r for r in read_records(Path(folder), "efficiency") if r["task"] != "comparison"]
 
 # %% ../nbs/83_efficiency.ipynb #cf6b26c2
 def seconds_left(
@@ -128,7 +127,7 @@ def run_benches(
     rows: Sequence[Bench],
     source: Source,
     device: torch.device,
-    results: str | Path = "nbs/results",
+    results: str | Path,  # A folder of records
     threads: int = 1,  # Of the CPU
     budget: float = 3.0,  # Seconds of measuring a row, about
     rerun: bool = False,  # Measure again what has a record
@@ -140,7 +139,7 @@ def run_benches(
     todo = [row for row in rows if rerun or not load_bench(row, source, folder)]
     failed: dict[str, InputError] = {}
     made: list[str] = []
-    with tqdm(total=len(rows), initial=len(rows) - len(todo), desc="bench", disable=not progress) as bar:
+    with tqdm(total=len(rows), initial=len(rows) - len(todo), desc="bench", disable=no_bar(progress)) as bar:
         while left := [row for row in todo if row.name not in {*made, *failed}]:
             _forecast(bar, left, folder)
             group = [row for row in left if row.net == left[0].net]
@@ -157,7 +156,7 @@ def run_benches(
 
 # %% ../nbs/83_efficiency.ipynb #20783aa5
 def efficiency_frame(
-    results: str | Path = "nbs/results",  # Or a folder below it, such as that of a machine
+    results: str | Path,  # A folder of records, or a folder below it, such as that of a machine
 ) -> pd.DataFrame:  # By machine and name; nested fields as `seconds.median`; `share` of the ceiling (0 to 1)
     "What has been measured; empty without records"
     found = machine_records(results)
@@ -216,7 +215,7 @@ def listed_changes() -> list[Change]:
 
 # %% ../nbs/83_efficiency.ipynb #5990ccfe
 def change_frame(
-    results: str | Path = "nbs/results",
+    results: str | Path,  # A folder of records
     changes: Iterable[Change] | None = None,  # Default: those of `listed_changes`
 ) -> pd.DataFrame:  # By machine: `what`, `before` and `after` in ms, `gain`
     "What each change gained, the largest gain first; without those whose rows have not been measured"

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from .core import InputError
+from .core import InputError, no_bar
 from .data import Split, row_batches
 from .recommenders import Recommender
 
@@ -77,7 +77,7 @@ def scored_batches(
     length, batch = max_len or model.max_len, max(1, min(batch, int(memory * 1e9 / (24 * model.n_items))))
     width = split.lengths if split.end is None else torch.maximum(split.lengths, split.end - split.stop)
     batches = list(row_batches(width, split.lengths.argsort(stable=True), batch))
-    for rows in tqdm(batches, desc="evaluate", disable=not progress):
+    for rows in tqdm(batches, desc="evaluate", disable=no_bar(progress)):
         times = split.times(rows, length) if model.uses_times else None
         scores = model.scores(split.histories(rows, length), times)
         yield rows, scores, split.full(rows).to(scores.device)

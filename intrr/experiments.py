@@ -33,7 +33,7 @@ from .text import DEFAULT_ENCODER, encode_texts
 
 # %% auto #0
 __all__ = ['QUANTIZER_RECIPES', 'SIZES', 'SMALL_CATALOGUE', 'check_setup', 'Setup', 'Experiment', 'size_recipe',
-           'catalogue_recipe', 'data_fingerprint', 'folder_fingerprint']
+           'catalogue_recipe', 'data_fingerprint', 'folder_fingerprint', 'describe_changes']
 
 # %% ../nbs/63_experiments.ipynb #431498d0
 QUANTIZER_RECIPES = ("recommended", "paper")  # Our settings of a quantizer, or those of its `paper`
@@ -163,6 +163,10 @@ class Experiment:
         "A short hash of the values"
         return fingerprint(self.values)
 
+    def changes(self, record: Any) -> str:  # Such as `recipe.dim was 64, is 128`; empty if nothing
+        "In what it differs from the one that a record tells of, or its data from those of the record"
+        return describe_changes(self, record)
+
     @classmethod
     def of(cls, record: Mapping[str, Any]) -> Experiment:
         "The experiment that a record tells of; a field that is newer than the record has its default"
@@ -250,3 +254,17 @@ def folder_fingerprint(
 @lru_cache(maxsize=32)
 def _read_fingerprint(source: str, files: tuple[tuple[str, int], ...]) -> str:
     return data_fingerprint(open_dataset(source))
+
+# %% ../nbs/63_experiments.ipynb #805c2f00
+def describe_changes(
+    e: Experiment,
+    record: Any,  # What a file held
+) -> str:  # Such as `recipe.dim was 64, is 128`; empty if nothing
+    "In what an experiment differs from the one that a record tells of, or its data from those of the record"
+    try:
+        old, new = Experiment.of(record).values, e.values
+        if data := record["config"].get("data"):
+            old, new = old | {"data": data}, new | {"data": folder_fingerprint(e.setup.data)}
+    except (KeyError, TypeError, AttributeError, InputError) as error:
+        return f"not one that can be run here: {error}"
+    return ", ".join(f"{k} was {old.get(k)}, is {new.get(k)}" for k in {**old, **new} if old.get(k) != new.get(k))

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 from tqdm.auto import tqdm
 
-from .core import InputError, check_regular
+from .core import InputError, check_regular, no_bar
 from .data import Dataset
 from .frames import check_columns, check_interactions, k_core
 from .readers import read_lines
@@ -225,7 +225,7 @@ _EDITIONS = (
 # %% ../nbs/16_formats.ipynb #9c47ba78
 def _read_reviews(path: Path, progress: bool) -> tuple[_Edition, pd.DataFrame]:
     "Which edition it is, and the interactions"
-    lines = enumerate(tqdm(read_lines(path), desc=path.name, unit=" lines", disable=not progress), 1)
+    lines = enumerate(tqdm(read_lines(path), desc=path.name, unit=" lines", disable=no_bar(progress)), 1)
     first = next(lines, (1, "{}"))
     head = _loose(first[1], f"{path}, line 1", [])
     edition = next((e for e in _EDITIONS if e.user in head), _EDITIONS[0])
@@ -235,7 +235,7 @@ def _read_reviews(path: Path, progress: bool) -> tuple[_Edition, pd.DataFrame]:
 # %% ../nbs/16_formats.ipynb #97bb4431
 def _read_meta(path: Path, wanted: set[str], key: str, progress: bool) -> dict[str, dict[str, Any]]:
     asin, out = re.compile(rf"""['"]{key}['"]\s*:\s*['"](\w+)['"]"""), {}
-    for n, line in enumerate(tqdm(read_lines(path), desc=path.name, unit=" lines", disable=not progress), 1):
+    for n, line in enumerate(tqdm(read_lines(path), desc=path.name, unit=" lines", disable=no_bar(progress)), 1):
         if (found := asin.search(line)) is None or found[1] in wanted:
             record = _loose(line, f"{path}, line {n}", [key])
             out[record[key]] = record

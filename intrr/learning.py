@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 import torch
@@ -20,9 +21,11 @@ from .recommenders import Recommender
 from .redistribution import before_after
 from .sids import SemanticIDs
 from .style import COLOURS, Page, bare_axes
+from .training import EpochReport
 
 # %% auto #0
-__all__ = ['level_accuracy', 'levels_figure', 'curves_figure', 'redistribution_by_epoch', 'by_epoch_figure', 'share_that_left']
+__all__ = ['level_accuracy', 'levels_figure', 'curves_figure', 'LiveCurve', 'redistribution_by_epoch', 'by_epoch_figure',
+           'share_that_left']
 
 # %% ../nbs/74_learning.ipynb #a017edbe
 def _levels(
@@ -128,6 +131,37 @@ def curves_figure(
         _level_curves(axes[1, 0], axes[1, 1], levels)
     fig.suptitle(title, x=0.01, ha="left")
     return fig
+
+# %% ../nbs/74_learning.ipynb #3379452d
+class LiveCurve:
+    "A callback that draws loss and validation in a notebook, again after each epoch"
+
+    def __init__(
+        self,
+        title: str = "Training",
+    ):
+        self.title, self.curve, self.figure, self._shown = title, [], None, None
+
+    def __call__(
+        self,
+        report: EpochReport,
+    ) -> None:
+        "Add an epoch; raises `InputError` where there is no notebook's display"
+        self.curve.append({"epoch": report.epoch, **report.parts, "recall@10": report.recall})
+        self.figure = curves_figure(self.curve, title=self.title)
+        if self._shown is None:
+            self._shown = _display(self.figure)
+        else:
+            self._shown.update(self.figure)
+
+# %% ../nbs/74_learning.ipynb #159dbf1e
+def _display(figure: Page) -> Any:
+    "Show a figure that can be changed later"
+    try:
+        from IPython.display import display
+    except ImportError as e:
+        raise InputError("LiveCurve draws in a notebook: pip install 'intrr[explore]'") from e
+    return display(figure, display_id=True)
 
 # %% ../nbs/74_learning.ipynb #5900921d
 def redistribution_by_epoch(

@@ -21,7 +21,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 import intrr.rqvae  # noqa: F401  # residual VQ and RQ-VAE register themselves
-from .core import InputError
+from .core import InputError, no_bar
 from .data import Dataset
 from .health import co_occurring_items
 from .intrr_model import IntRR
@@ -49,7 +49,7 @@ def item_spaces(
     quantizer: Quantizer,  # The one that made the model's IDs, fitted; see `refit_quantizer`
 ) -> dict[str, Space]:  # `text`, `stage 1`, `RAN tokens`, `item tokens` (if they are not the same), `UIDs`
     "Every space that an item lives in; raises `InputError` for embeddings of other items or a model without RAN"
-    red, sids, share = redistribution_of(model), model.ran.sids.to("cpu"), model.recipe.uid_residual
+    red, sids, share = redistribution_of(model), model.sids.to("cpu"), model.recipe.uid_residual
     x = quantizer.target(check_embeddings(embeddings, sids.n_items))
     centroids = quantizer.decode(torch.arange(sids.sizes[0])[:, None])
     with torch.no_grad():
@@ -175,7 +175,7 @@ def project_spaces(
     n = len(next(iter(spaces.values())).items)
     rows = torch.randperm(n, generator=torch.Generator().manual_seed(seed))[: sample or n].sort().values
     maps = {}
-    for name, space in tqdm(spaces.items(), desc=method, disable=not progress):
+    for name, space in tqdm(spaces.items(), desc=method, disable=no_bar(progress)):
         flat = project(torch.cat([space.items[rows], space.words]), method, seed)
         maps[name] = Map(rows, flat[: len(rows)], flat[len(rows) :])
     return maps

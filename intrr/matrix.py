@@ -13,50 +13,18 @@ from typing import Any
 
 from tqdm.auto import tqdm
 
-from .core import InputError, fingerprint, load_json
+from .core import InputError, duration_text, fingerprint, no_bar
 from .data import Dataset
-from .experiments import Experiment, Setup, folder_fingerprint, size_recipe
+from .experiments import Experiment, Setup, size_recipe
 from .recommenders import model_names
-from .records import file_lock, ranks_path, save_ranks, save_record, save_traits
+from .records import Results, file_lock
 from .runs import Run, evaluate_experiment, train_model
 from .transitions import TextTransitions
 from .tuning import fit_baseline, pool_with_transitions
 
 # %% auto #0
-__all__ = ['ABLATIONS', 'MATRICES', 'describe_changes', 'kept_record', 'stage_one', 'known_prior', 'run_experiment', 'table1',
-           'with_changes', 'ablations', 'score_parts', 'make_matrix', 'time_left', 'duration_text', 'run_if_free',
-           'run_matrix']
-
-# %% ../nbs/65_matrix.ipynb #faf8c607
-def describe_changes(
-    e: Experiment,
-    record: Any,  # What a file held
-) -> str:  # Such as `recipe.dim was 64, is 128`; empty if nothing
-    "In what an experiment differs from the one that a record tells of, or its data from those of the record"
-    try:
-        old, new = Experiment.of(record).values, e.values
-        if data := record["config"].get("data"):
-            old, new = old | {"data": data}, new | {"data": folder_fingerprint(e.setup.data)}
-    except (KeyError, TypeError, AttributeError, InputError) as error:
-        return f"not one that can be run here: {error}"
-    return ", ".join(f"{k} was {old.get(k)}, is {new.get(k)}" for k in {**old, **new} if old.get(k) != new.get(k))
-
-# %% ../nbs/65_matrix.ipynb #4ac4dbee
-def kept_record(
-    e: Experiment,
-    results: str | Path = "nbs/results",
-    rerun: bool = False,  # Do not count a record of other values
-) -> dict[str, Any] | None:  # The record, if the experiment has been run and its ranks are there
-    "The record of an experiment; raises `InputError` if the record of its name is of other values"
-    path = Path(results) / e.dataset / f"{e.name}.json"
-    if not path.exists():
-        return None
-    found = load_json(path)
-    if changes := describe_changes(e, found):
-        if rerun:
-            return None
-        raise InputError(f"{path}: of another configuration ({changes}); choose another results folder, or rerun it")
-    return found if ranks_path(found, results).exists() else None
+__all__ = ['ABLATIONS', 'MATRICES', 'stage_one', 'known_prior', 'run_experiment', 'table1', 'with_changes', 'ablations',
+           'score_parts', 'make_matrix', 'time_left', 'run_if_free', 'run_matrix']
 
 # %% ../nbs/65_matrix.ipynb #0b315fc7
 def stage_one(
@@ -76,11 +44,11 @@ def stage_one(
 def known_prior(
     e: Experiment,
     dataset: Dataset,
-    results: str | Path = "nbs/results",
+    results: Results,
 ) -> TextTransitions | None:  # Fitted; none if there is no record of it
     "The transitions with the constants that its own record of the same data chose"
     alone = Experiment(Setup(e.setup.data, e.setup.ties, protocol=e.setup.protocol, fit=e.setup.fit), "transitions")
-    if not (found := kept_record(alone, results)):
+    if not (found := results.get(alone)):
         return None
     prior = TextTransitions(**found["config"]["chosen"]["constants"]).fit(dataset)
     prior.chosen = found["config"]["chosen"]
@@ -89,14 +57,14 @@ def known_prior(
 # %% ../nbs/65_matrix.ipynb #cd6bfc52
 def run_experiment(
     e: Experiment,
+    results: Results,  # Where its record and ranks go
     work: str | Path = "runs/matrix",  # Semantic IDs and checkpoints
-    results: str | Path = "nbs/results",  # Records and ranks, by dataset
     device: str = "auto",
     progress: bool = True,
     rerun: bool = False,  # Replace a record of other values
 ) -> dict[str, Any]:  # The record
     "Train and evaluate, unless there is a record; raises `InputError` if there is one of other values"
-    if found := kept_record(e, results, rerun):
+    if found := results.get(e, rerun):
         return found
     check = Path(work) / e.dataset / f"{e.name}.{e.fingerprint}.checkpoint.safetensors"
     if e.recipe is None:
@@ -110,9 +78,7 @@ def run_experiment(
         net, meta = train_model(e.model, e.recipe, run.sids, dataset, e.seed, *how, features=features)
         net = pool_with_transitions(net, dataset, known_prior(e, dataset, results)) if e.recipe.prior else net
     made, found = evaluate_experiment(e, net, dataset, meta, device, progress)
-    save_traits(dataset.test(), made, results)
-    save_ranks(found, ranks_path(made, results))
-    save_record(made, results)
+    results.put(made, found, dataset.test())
     for file in check.parent.glob(f"*{check.name}*"):  # with what a kill may have left half-written
         shutil.rmtree(file) if file.is_dir() else file.unlink()
     return made
@@ -237,40 +203,27 @@ def time_left(
     found = [next((took[k] for k in ((e.model, e.backbone), e.model, bool(e.recipe)) if k in took), None) for e in todo]
     return None if None in found else sum(sum(s) / len(s) for s in found if s)
 
-# %% ../nbs/65_matrix.ipynb #993ecf3f
-def duration_text(
-    seconds: float,
-) -> str:  # Such as `40 s`, `12 min`, `3.2 h`
-    "A rounded length of time"
-    return (
-        f"{seconds:.0f} s"
-        if seconds < 90
-        else f"{seconds / 60:.0f} min"
-        if seconds < 5400
-        else f"{seconds / 3600:.1f} h"
-    )
-
 # %% ../nbs/65_matrix.ipynb #ab2baddc
 def run_if_free(
     e: Experiment,
-    work: str | Path,
-    results: str | Path,
+    results: Results,
+    work: str | Path = "runs/matrix",
     device: str = "auto",
     progress: bool = True,
     rerun: bool = False,  # Replace a record of other values
 ) -> list[dict[str, Any]]:  # The record that this call has made, if it has
     "Run an experiment that has no record and that is not locked by another process"
     with file_lock(Path(work) / e.dataset / f"{e.name}.lock") as mine:
-        if mine and not kept_record(e, results, rerun):
-            return [run_experiment(e, work, results, device, progress, rerun)]
+        if mine and results.missing([e], rerun):
+            return [run_experiment(e, results, work, device, progress, rerun)]
     return []
 
 # %% ../nbs/65_matrix.ipynb #cbd9455e
-def _show_state(bar: tqdm, experiments: Sequence[Experiment], results: str | Path, rerun: bool, name: str) -> None:
+def _show_state(bar: tqdm, experiments: Sequence[Experiment], results: Results, rerun: bool, name: str) -> None:
     "Show what runs, how many have a record, and the time left"
     if bar.disable:
         return
-    done = {e.name: r for e in experiments if (r := kept_record(e, results, rerun))}
+    done = {e.name: r for e in experiments if (r := results.get(e, rerun))}
     seconds = time_left([e for e in experiments if e.name not in done], done.values())
     bar.n = len(done)
     bar.set_description(name, refresh=False)
@@ -279,8 +232,8 @@ def _show_state(bar: tqdm, experiments: Sequence[Experiment], results: str | Pat
 # %% ../nbs/65_matrix.ipynb #24ff734e
 def run_matrix(
     experiments: Sequence[Experiment],
+    results: Results,  # Where records and ranks go
     work: str | Path = "runs/matrix",  # Semantic IDs, checkpoints and locks
-    results: str | Path = "nbs/results",  # Records and ranks, by dataset
     device: str = "auto",
     progress: bool = True,
     rerun: bool = False,  # Replace records of other values
@@ -288,13 +241,13 @@ def run_matrix(
     "Run the experiments that have no record and that no other process runs; raises `InputError` if some failed"
     made: list[dict[str, Any]] = []
     failed: dict[str, InputError] = {}
-    with tqdm(total=len(experiments), desc="matrix", disable=not progress) as bar:
-        while left := [e for e in experiments if e.name not in failed and not kept_record(e, results, rerun)]:
+    with tqdm(total=len(experiments), desc="matrix", disable=no_bar(progress)) as bar:
+        while left := [e for e in results.missing(experiments, rerun) if e.name not in failed]:
             before = len(made) + len(failed)
             for e in left:
                 _show_state(bar, experiments, results, rerun, e.name)
                 try:
-                    made += run_if_free(e, work, results, device, progress, rerun)
+                    made += run_if_free(e, results, work, device, progress, rerun)
                 except InputError as error:
                     failed[e.name] = error
             if len(made) + len(failed) == before:

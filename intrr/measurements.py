@@ -21,6 +21,7 @@ from .benches import Bench, Source, bench_model
 from .core import InputError, environment, keep_freed_memory, seed_everything, to_jsonable
 from .flattened import TIGER, FlatSID
 from .graphs import Replay
+from .intrr_model import IntRR
 from .pooling import Pooled
 from .recommenders import SequenceModel
 from .sids import SemanticIDs
@@ -178,9 +179,10 @@ def choose_engine(
     "Make a model recommend in a given way; raises `InputError` for an unknown one"
     if not (found := re.fullmatch(r"exact|full|bound|beam(\d+)", engine)):
         raise InputError(f"engine '{engine}': unknown; give exact, full, bound, or beam and its width, such as beam50")
-    vars(net).pop("many_items", None)
-    if engine in ("full", "bound"):
-        vars(net)["many_items"] = 0 if engine == "bound" else net.n_items + 1
+    if isinstance(net, IntRR):
+        vars(net.scorer).pop("many_items", None)
+        if engine in ("full", "bound"):
+            net.scorer.many_items = 0 if engine == "bound" else net.n_items + 1
     return int(found[1]) if found[1] else None
 
 # %% ../nbs/82_measurements.ipynb #ed4966f5

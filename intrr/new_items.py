@@ -22,7 +22,7 @@ from .runs import Run, weights_origin
 from .features import TextFeatures
 from .flattened import CodeTokens
 from .intrr_model import IntRR
-from .pooling import Pooled
+from .pooling import Pooled, save_pooled
 from .quantizers import load_quantizer
 from .readers import item_table, write_folder
 from .recipes import Recipe
@@ -124,7 +124,7 @@ def extend_model(
     features: Tensor,  # Text features of known and new items, `(N + m, F)`
 ) -> SequenceModel:  # In `eval` mode
     "The same model with new items; raises `InputError` as `check_extensible` does"
-    old = net.ran.sids if isinstance(net, IntRR) else net.sids if isinstance(net, CodeTokens) else sids
+    old = net.sids if isinstance(net, IntRR | CodeTokens) else sids
     check_extensible(recipe := net.recipe, (k := old.sizes[-1]) < sids.sizes[-1])
     recipe = replace(recipe, digit_size=recipe.digit_size and max(k, sids.sizes[-1]))
     wide = build_model(net.info.name, sids, recipe, features)
@@ -149,7 +149,7 @@ def extend_scores(
         chosen = (model.prior.chosen or {}).get("constants")
         if chosen is None:
             raise InputError("transitions: the constants that were chosen are not kept; train the model again")
-        prior = TextTransitions(**chosen).fit_with(dataset, new)
+        prior = TextTransitions(**chosen).fit(dataset, new)
         return model.extend(extend_model(model.network, sids, features), prior)
     assert isinstance(model, SequenceModel)
     return extend_model(model, sids, features)
@@ -181,7 +181,7 @@ def write_model(
 ) -> None:
     "Write a model as `Run.train` does"
     if isinstance(model, Pooled):
-        model.save(folder / f"{name}.pool.safetensors")
+        save_pooled(model, folder / f"{name}.pool.safetensors")
     net = model.network if isinstance(model, Pooled) else model
     assert isinstance(net, SequenceModel)
     save_tensors(net.state_dict(), folder / f"{name}.safetensors", {**meta, "recipe": net.recipe, "origin": origin})

@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from .core import InputError, load_tensors, save_tensors
+from .core import InputError, load_tensors, no_bar, save_tensors
 from .health import health_card
 from .sids import SemanticIDs
 
@@ -280,7 +280,7 @@ class ResidualQuantizer(Quantizer):
         r = self.target(check_vectors(x, self.size))
         generator = torch.Generator().manual_seed(self.seed)
         books, lengths, trace = [], [], []
-        for level in tqdm(range(self.levels), desc=self.name, disable=not progress):
+        for level in tqdm(range(self.levels), desc=self.name, disable=no_bar(progress)):
             book, steps = self.fit_level(r, generator, progress)
             _, r, length = _residual_step(r, book, self.normalize)
             books.append(book)

@@ -5,8 +5,8 @@
 # %% ../nbs/40_recipes.ipynb #6aed5971
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import intrr.hstu  # noqa: F401  # registers HSTU
@@ -16,7 +16,8 @@ from .decoding import NORMALISERS
 
 # %% auto #0
 __all__ = ['ASSIGNMENTS', 'TEXTS', 'TEXT_PARTS', 'RANGES', 'CHOICES', 'RENAMED', 'PUBLISHED', 'check_recipe', 'decoding_softmax',
-           'score_suffix', 'read_recipe', 'paper_recipe', 'sasrec_recipe', 'flat_recipe', 'Recipe']
+           'score_suffix', 'read_recipe', 'paper_recipe', 'sasrec_recipe', 'flat_recipe', 'Recipe', 'field_value',
+           'change_recipe']
 
 # %% ../nbs/40_recipes.ipynb #a892bf54
 ASSIGNMENTS = {
@@ -223,3 +224,31 @@ class Recipe:
     decoding, parts = property(decoding_softmax), property(score_suffix)
     read, paper = classmethod(read_recipe), classmethod(paper_recipe)
     sasrec, flat = classmethod(sasrec_recipe), classmethod(flat_recipe)
+
+# %% ../nbs/40_recipes.ipynb #804ef35c
+def field_value(
+    name: str,  # Of a field
+    text: str,
+) -> Any:
+    "The value of a field as text says it; raises `InputError` for an unknown field or a value of the wrong kind"
+    kinds = {f.name: str(f.type) for f in fields(Recipe)}
+    if name not in kinds:
+        raise InputError(f"recipe: no field '{name}'; known: {', '.join(kinds)}")
+    kind = kinds[name]
+    try:
+        if "None" in kind and text.lower() == "none":
+            return None
+        if kind == "bool":
+            return {"true": True, "false": False}[text.lower()]
+        return {"str": str, "int": int, "float": float}[kind.split()[0]](text)
+    except (ValueError, KeyError) as e:
+        raise InputError(f"recipe: {name}={text} is not what it takes ({kind})") from e
+
+# %% ../nbs/40_recipes.ipynb #41418e44
+def change_recipe(
+    recipe: Recipe,
+    changes: Sequence[str],  # Such as `dim=64`
+) -> Recipe:
+    "The recipe with some fields changed; raises `InputError` for an unknown field or a value of the wrong kind"
+    words = [change.partition("=") for change in changes]
+    return replace(recipe, **{name: field_value(name, text) for name, _, text in words})

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import pandas as pd
 import torch
@@ -21,10 +22,14 @@ from .recommenders import model_info
 from .evaluation import per_user_metric, mean_metrics, paired_bootstrap, user_traits
 
 # %% auto #0
-__all__ = ['save_ranks', 'load_ranks', 'record', 'save_record', 'load_records', 'traits_path', 'protocol_words', 'ranks_path',
-           'record_ranks', 'save_traits', 'record_traits', 'record_users', 'network_alone', 'select_records', 'compare',
+__all__ = ['E', 'R', 'save_ranks', 'load_ranks', 'record', 'protocol_words', 'read_records', 'RecordFolder', 'select_records',
+           'check_comparable', 'compare_runs', 'checked_ranks', 'kept_record', 'Known', 'Results', 'network_alone',
            'misfits', 'leaning', 'run_faults', 'efficiency_faults', 'check_records', 'table', 'markdown_table',
            'file_lock']
+
+# %% ../nbs/61_records.ipynb #578553ec
+E = TypeVar("E", bound="Known")
+R = TypeVar("R", bound=Mapping[str, Any])
 
 # %% ../nbs/61_records.ipynb #529c95c0
 def save_ranks(
@@ -80,40 +85,7 @@ def record(
     body = {"seed": seed, "config": config or {}, "params": params, "metrics": metrics}
     return to_jsonable({**head, **body, "seconds": seconds or {}, "epochs": epochs, "environment": environment(device)})
 
-# %% ../nbs/61_records.ipynb #781ad1e6
-def save_record(
-    record: Mapping[str, Any],  # What `record` gave
-    folder: str | Path = "nbs/results",
-) -> Path:  # `folder/dataset/name.json`
-    "Write a record, whole or not at all"
-    path = Path(folder) / record["dataset"] / f"{record['name']}.json"
-    save_json(record, path)
-    return path
-
-
-def load_records(
-    folder: str | Path = "nbs/results",
-    kind: str | None = None,  # Of the records: None for runs, `efficiency`, …
-) -> list[dict[str, Any]]:  # In order of their paths
-    "Read all records of a kind; raises `InputError` that names a file that is none"
-    out = []
-    for path in sorted(Path(folder).rglob("*.json")):
-        item = load_json(path)
-        if not isinstance(item, dict) or not {"name", "dataset", "model"} <= item.keys():
-            raise InputError(f"{path}: not a record, it lacks name, dataset or model; move it out of {folder}")
-        out += [item] if item.get("kind") == kind else []
-    return out
-
 # %% ../nbs/61_records.ipynb #fc4e6686
-def traits_path(
-    record: Mapping[str, Any],
-    folder: str | Path = "nbs/results",
-) -> Path:  # `folder/dataset/users.traits.safetensors`, or `users-ties0.traits.safetensors`
-    "Where the traits of the users that a record is of stand"
-    name = "-".join(["users", *protocol_words(record["config"].get("setup", {}))])
-    return Path(folder) / record["dataset"] / f"{name}.traits.safetensors"
-
-
 def protocol_words(
     setup: Mapping[str, Any],  # With `ties`, `protocol` and `fit`, or without what has its default
 ) -> list[str]:  # Such as `ties0`, or `temporal` and `train+valid`; none for leave-one-out in the order of the file
@@ -122,54 +94,180 @@ def protocol_words(
     words = [None if ties is None else f"ties{ties}", None if protocol == "leave-one-out" else protocol]
     return [word for word in [*words, None if fit == "train" else fit] if word]
 
-# %% ../nbs/61_records.ipynb #64bc554e
-def ranks_path(
-    record: Mapping[str, Any],
-    folder: str | Path = "nbs/results",
-) -> Path:  # `folder/dataset/name.ranks.safetensors`
-    "Where the ranks of a record stand"
-    return Path(folder) / record["dataset"] / f"{record['name']}.ranks.safetensors"
+# %% ../nbs/61_records.ipynb #aca287c0
+def read_records(
+    folder: Path,
+    kind: str | None = None,  # None for runs, `ablation`, `efficiency`, …
+) -> list[dict[str, Any]]:  # In order of their paths
+    "Read all records of a kind; raises `InputError` that names a file that is none"
+    out = []
+    for path in sorted(folder.rglob("*.json")):
+        item = load_json(path)
+        if not isinstance(item, dict) or not {"name", "dataset", "model"} <= item.keys():
+            raise InputError(f"{path}: not a record, it lacks name, dataset or model; move it out of {folder}")
+        out += [item] if item.get("kind") == kind else []
+    return out
 
+# %% ../nbs/61_records.ipynb #f570176b
+@dataclass(frozen=True)
+class RecordFolder:
+    "Where records, ranks and traits of users stand, by dataset"
 
-def record_ranks(
+    folder: str | Path
+
+    def path(self, record: Mapping[str, Any], ending: str = "json") -> Path:  # `folder/dataset/name.ending`
+        "Where a record stands; with the ending `ranks.safetensors` its ranks"
+        return Path(self.folder) / record["dataset"] / f"{record['name']}.{ending}"
+
+    def traits_path(self, record: Mapping[str, Any]) -> Path:  # `folder/dataset/users-ties0.traits.safetensors`
+        "Where the traits of the users stand that a record is of: a file per tie order and protocol"
+        name = "-".join(["users", *protocol_words(record["config"].get("setup", {}))])
+        return Path(self.folder) / record["dataset"] / f"{name}.traits.safetensors"
+
+    def records(self, kind: str | None = None, **fields: Any) -> list[dict[str, Any]]:  # In order of their paths
+        "Those of a kind (default: runs) whose fields have these values; raises `InputError` for a file that is none"
+        return select_records(read_records(Path(self.folder), kind), **fields)
+
+    def put(self, record: Mapping[str, Any], ranks: Mapping[str, Tensor], test: Split) -> Path:
+        "Write the traits of the users of the test part, the ranks, and last the record, each whole or not at all"
+        found = {name: v.short() if v.max() < 2**15 else v for name, v in user_traits(test).items()}
+        save_tensors(found, self.traits_path(record))
+        save_ranks(ranks, self.path(record, "ranks.safetensors"))
+        save_json(record, path := self.path(record))
+        return path
+
+    def traits(self, record: Mapping[str, Any]) -> dict[str, Tensor]:  # (R,) by name, see `user_traits`
+        "The stored traits of the users that a record is of; raises `InputError` if they are missing or damaged"
+        return load_tensors(self.traits_path(record))[0]
+
+    def users(self, record: Mapping[str, Any]) -> Tensor | None:  # (R,)
+        "The user number of each rank; none where each user has one"
+        protocol = record["config"].get("setup", {}).get("protocol", "leave-one-out")
+        return None if protocol == "leave-one-out" else self.traits(record)["user"].long()
+
+# %% ../nbs/61_records.ipynb #7c8ddeda
+def select_records(
+    records: Iterable[R],
+    **fields: Any,  # Such as `dataset="beauty", model="intrr"`
+) -> list[R]:
+    "The records whose fields have these values"
+    return [r for r in records if all(r.get(k) == v for k, v in fields.items())]
+
+# %% ../nbs/61_records.ipynb #a929677b
+def check_comparable(
+    a: Sequence[Mapping[str, Any]],  # Records of one system
+    b: Sequence[Mapping[str, Any]],  # Records of the other
+) -> None:
+    "Raise `InputError` unless both were run in the same tie orders and under the same protocol"
+    orders = [{r["config"].get("setup", {}).get("ties") for r in runs} for runs in (a, b)]
+    if not a or orders[0] != orders[1]:
+        raise InputError(f"tie orders {orders[0]} and {orders[1]}: a paired comparison needs runs in the same ones")
+    protocols = sorted({r["config"].get("setup", {}).get("protocol", "leave-one-out") for r in [*a, *b]})
+    if len(protocols) > 1:
+        raise InputError(f"protocols {' and '.join(protocols)}: a paired comparison needs runs under the same one")
+
+# %% ../nbs/61_records.ipynb #7007ac9d
+def compare_runs(
+    results: Results,
+    a: Sequence[Mapping[str, Any]],  # Records of one system, its seeds
+    b: Sequence[Mapping[str, Any]],  # Records of the other
+    users: Tensor | None = None,  # (R,) these only, where not 0; such as a trait
+    n: int = 2000,  # Draws
+) -> tuple[float, float, float]:  # Difference a - b of the means over the seeds, and its 95 % interval
+    "Paired bootstrap over the users; raises `InputError` unless both were run in the same tie orders and protocol"
+    check_comparable(a, b)
+    user = results.users(a[0])
+    first, second = (torch.stack([results.ranks(r) for r in runs]) for runs in (a, b))
+    if users is not None:
+        if not len(users) == first.shape[1] == second.shape[1]:
+            raise InputError(f"{len(users)} users to choose from, ranks of {first.shape[1]} and {second.shape[1]}")
+        first, second = first[:, users.bool()], second[:, users.bool()]
+        user = None if user is None else user[users.bool()]
+    return paired_bootstrap(first, second, results.metric, n, user=user)
+
+# %% ../nbs/61_records.ipynb #c8bc4d94
+def checked_ranks(
+    results: Results,
     record: Mapping[str, Any],
-    folder: str | Path = "nbs/results",
-    mask: str = "masked",  # or `unmasked`
-) -> Tensor:  # (U,) float32 ranks from 0
-    "The stored ranks of a record; raises `InputError` if they are missing, damaged or of another run"
-    path, user = ranks_path(record, folder), record_users(record, folder)
-    r = load_ranks(path)[record.get("beside", "") + mask]
-    said = [m["mrr"] for p, m in record["metrics"].items() if p.endswith(f"/{mask}")]
-    if not any(abs(mrr - mean_metrics(r, user=user)["mrr"]) < 1e-6 for mrr in said):
+) -> Tensor:  # (R,) float32 ranks from 0
+    "The ranks of a record, if they are those that its metrics come from; raises `InputError` if not"
+    path = results.path(record, "ranks.safetensors")
+    r = load_ranks(path)[record.get("beside", "") + results.mask]
+    said = [m["mrr"] for p, m in record["metrics"].items() if p.endswith(f"/{results.mask}")]
+    if not any(abs(mrr - mean_metrics(r, user=results.users(record))["mrr"]) < 1e-6 for mrr in said):
         raise InputError(f"{path}: not the ranks that the record's metrics come from; run the experiment again")
     return r
 
-# %% ../nbs/61_records.ipynb #fe484eb4
-def save_traits(
-    split: Split,  # The test part
-    record: Mapping[str, Any],  # Of a run on it
-    folder: str | Path = "nbs/results",
-) -> None:
-    "Store what to split users by; the same for all runs of a dataset, tie order and protocol"
-    found = {name: v.short() if v.max() < 2**15 else v for name, v in user_traits(split).items()}
-    save_tensors(found, traits_path(record, folder))
+# %% ../nbs/61_records.ipynb #3f150e10
+def kept_record(
+    results: Results,
+    e: Known,
+    rerun: bool = False,  # Do not count a record of other values
+) -> dict[str, Any] | None:  # The record, if the experiment has been run and its ranks are there
+    "The record of an experiment; raises `InputError` if the record of its name is of other values"
+    path = results.path({"dataset": e.dataset, "name": e.name})
+    if not path.exists():
+        return None
+    found = load_json(path)
+    if changes := e.changes(found):
+        if rerun:
+            return None
+        raise InputError(f"{path}: of another configuration ({changes}); choose another results folder, or rerun it")
+    return found if results.path(found, "ranks.safetensors").exists() else None
 
+# %% ../nbs/61_records.ipynb #a50f921a
+class Known(Protocol):
+    "What results need to know of an experiment"
 
-def record_traits(
-    record: Mapping[str, Any],
-    folder: str | Path = "nbs/results",
-) -> dict[str, Tensor]:  # (U,) by name, see `user_traits`
-    "The stored traits of the users that a record is of; raises `InputError` if they are missing or damaged"
-    return load_tensors(traits_path(record, folder))[0]
+    @property
+    def dataset(self) -> str:
+        "The name of its dataset"
 
+    @property
+    def name(self) -> str:
+        "The name of its record"
 
-def record_users(
-    record: Mapping[str, Any],
-    folder: str | Path = "nbs/results",
-) -> Tensor | None:  # (R,) user number of each rank; none where the ranks are the users'
-    "Whose the ranks of a record are"
-    protocol = record["config"].get("setup", {}).get("protocol", "leave-one-out")
-    return None if protocol == "leave-one-out" else record_traits(record, folder)["user"].long()
+    def changes(self, record: Any) -> str:
+        "In what the experiment differs from the one that a record tells of; empty if in nothing"
+
+# %% ../nbs/61_records.ipynb #a325cf74
+@dataclass(frozen=True)
+class Results(RecordFolder):
+    "A folder of records, read by one metric, with the history masked or not"
+
+    metric: str = "recall@10"  # Of comparisons and tables
+    mask: str = "masked"  # or `unmasked`: whether the items of the history are left out
+
+    @property
+    def unmasked(self) -> Results:
+        "The same, with the items of the history in the ranking"
+        return replace(self, mask="unmasked")
+
+    def with_metric(self, metric: str) -> Results:
+        "The same, read by another metric, such as `ndcg@10`"
+        return replace(self, metric=metric)
+
+    def get(self, e: Known, rerun: bool = False) -> dict[str, Any] | None:
+        "The record of an experiment, if it has been run and its ranks are there; see `kept_record`"
+        return kept_record(self, e, rerun)
+
+    def missing(self, experiments: Iterable[E], rerun: bool = False) -> list[E]:
+        "The experiments that have no record"
+        return [e for e in experiments if not self.get(e, rerun)]
+
+    def ranks(self, record: Mapping[str, Any]) -> Tensor:  # (R,) float32 ranks from 0
+        "The stored ranks of a record; raises `InputError` if they are missing, damaged or of another run"
+        return checked_ranks(self, record)
+
+    def compare(
+        self,
+        a: Sequence[Mapping[str, Any]],  # Records of one system, its seeds
+        b: Sequence[Mapping[str, Any]],  # Records of the other
+        users: Tensor | None = None,  # (R,) these only, where not 0; such as a trait
+        n: int = 2000,  # Draws
+    ) -> tuple[float, float, float]:  # Difference a - b of the means over the seeds, and its 95 % interval
+        "Paired bootstrap over the users; raises `InputError` unless both were run in the same tie orders and protocol"
+        return compare_runs(self, a, b, users, n)
 
 # %% ../nbs/61_records.ipynb #5e07a1b2
 def network_alone(
@@ -178,40 +276,6 @@ def network_alone(
     "The network of a pooled model as a system of its own: its ranks stand beside those of the pooled one"
     metrics = {p.replace("/alone-", "/"): m for p, m in record["metrics"].items() if "/alone-" in p}
     return {**record, "parts": record["parts"].replace("+prior", ""), "beside": "alone-", "metrics": metrics}
-
-# %% ../nbs/61_records.ipynb #7007ac9d
-def select_records(
-    records: Iterable[Mapping[str, Any]],
-    **fields: Any,  # Such as `dataset="beauty", model="intrr"`
-) -> list[Mapping[str, Any]]:
-    "The records whose fields have these values"
-    return [r for r in records if all(r.get(k) == v for k, v in fields.items())]
-
-
-def compare(
-    a: Sequence[Mapping[str, Any]],  # Records of one system, its seeds
-    b: Sequence[Mapping[str, Any]],  # Records of the other
-    folder: str | Path = "nbs/results",  # Where they and their ranks stand
-    metric: str = "recall@10",
-    mask: str = "masked",  # or `unmasked`
-    n: int = 2000,  # Draws
-    users: Tensor | None = None,  # (R,) these only, where not 0; such as a trait
-) -> tuple[float, float, float]:  # Difference a - b of the means over the seeds, and its 95 % interval
-    "Paired bootstrap over the users; raises `InputError` unless both were run in the same tie orders and protocol"
-    orders = [{r["config"].get("setup", {}).get("ties") for r in runs} for runs in (a, b)]
-    if not a or orders[0] != orders[1]:
-        raise InputError(f"tie orders {orders[0]} and {orders[1]}: a paired comparison needs runs in the same ones")
-    protocols = sorted({r["config"].get("setup", {}).get("protocol", "leave-one-out") for r in [*a, *b]})
-    if len(protocols) > 1:
-        raise InputError(f"protocols {' and '.join(protocols)}: a paired comparison needs runs under the same one")
-    user = record_users(a[0], folder)
-    first, second = (torch.stack([record_ranks(r, folder, mask) for r in runs]) for runs in (a, b))
-    if users is not None:
-        if not len(users) == first.shape[1] == second.shape[1]:
-            raise InputError(f"{len(users)} users to choose from, ranks of {first.shape[1]} and {second.shape[1]}")
-        first, second = first[:, users.bool()], second[:, users.bool()]
-        user = None if user is None else user[users.bool()]
-    return paired_bootstrap(first, second, metric, n, user=user)
 
 # %% ../nbs/61_records.ipynb #fc9a4391
 def misfits(
@@ -235,14 +299,14 @@ def leaning(
 
 # %% ../nbs/61_records.ipynb #960d5888
 def run_faults(
+    results: Results,
     record: Mapping[str, Any],  # Of a run
-    folder: str | Path = "nbs/results",
 ) -> list[str]:  # None of them if it can be believed
     "What the record of a run lacks, or where its ranks contradict it"
     out = [] if record["config"].get("data") else ["no fingerprint of the data"]
     try:
-        ranks, lengths = load_ranks(ranks_path(record, folder)), record_traits(record, folder)["length"]
-        user = record_users(record, folder)
+        ranks, lengths = load_ranks(results.path(record, "ranks.safetensors")), results.traits(record)["length"]
+        user = results.users(record)
     except InputError as e:
         return [*out, str(e)]
     told = [(ranks[p.split("/")[1]], name, m) for p, d in record["metrics"].items() for name, m in d.items()]
@@ -260,12 +324,12 @@ def efficiency_faults(
 
 # %% ../nbs/61_records.ipynb #feaa81df
 def check_records(
-    folder: str | Path = "nbs/results",
+    results: Results,
 ) -> list[str]:  # A line for each fault, such as `beauty/knn-0: no commit`; empty if there is none
     "Find every record of a run or of efficiency that cannot be believed"
-    runs = load_records(folder) + load_records(folder, "ablation")
-    rows = load_records(folder, "efficiency")
-    faults = [(r, fault) for r in runs for fault in run_faults(r, folder)]
+    runs = results.records() + results.records("ablation")
+    rows = results.records("efficiency")
+    faults = [(r, fault) for r in runs for fault in run_faults(results, r)]
     faults += [(r, fault) for r in rows for fault in efficiency_faults(r)]
     faults += [(r, "no commit") for r in [*runs, *rows] if not r["environment"].get("commit")]
     known = {r["dataset"]: r["config"].get("data") for r in runs}
@@ -274,7 +338,7 @@ def check_records(
 
 # %% ../nbs/61_records.ipynb #530811f9
 def table(
-    records: Sequence[Mapping[str, Any]],  # What `load_records` gave
+    records: Sequence[Mapping[str, Any]],  # Such as `Results.records` gives
     protocol: str = "file/masked",  # Tie order and mask
     columns: Sequence[str] = ("recall@5", "recall@10", "ndcg@5", "ndcg@10"),
     how: str = "mean",  # or `std`, the spread over the runs

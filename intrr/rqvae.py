@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from .core import InputError
+from .core import InputError, no_bar
 from intrr.quantizers import (
     Quantizer,
     ResidualQuantizer,
@@ -153,7 +153,7 @@ class GradientTraining:
         optimizer = OPTIMIZERS[self.optimizer](model.parameters(), lr=self.rate)
         trace: list[dict[str, Any]] = []
         unit = "step" if self.steps else "epoch"
-        with tqdm(range(self.steps or epochs), desc=f"{unit}s", leave=False, disable=not progress) as bar:
+        with tqdm(range(self.steps or epochs), desc=f"{unit}s", leave=False, disable=no_bar(progress)) as bar:
             for number in bar:
                 if self.steps:
                     batch = x[draw_rows(len(x), self.batch, generator)]

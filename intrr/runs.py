@@ -37,14 +37,14 @@ from .experiments import Experiment, Setup, catalogue_recipe, data_fingerprint, 
 from .features import TextFeatures
 from .health import health_card
 from .intrr_model import IntRR
-from .pooling import Pooled
+from .pooling import Pooled, load_pooled, save_pooled
 from .recipes import Recipe
 from .recommenders import Recommender, SequenceModel, build_model, model_names
 from .records import file_lock, record, save_ranks
 from .sids import SemanticIDs
 from .synthetic import open_dataset
 from .text import tfidf
-from .training import Progress, fit, load_weights
+from .training import Callbacks, Progress, fit, load_weights
 from .tuning import fit_baseline, pool_with_transitions
 
 # %% auto #0
@@ -82,6 +82,7 @@ def train_model(
     progress: bool = True,
     on_epoch: Callable[[int, SequenceModel], Any] = lambda epoch, model: None,  # Called before the first epoch as well
     features: Tensor | None = None,  # Text features of the items, `(N, F)`, where the recipe has text
+    callbacks: Callbacks = (),  # As in `fit`
 ) -> tuple[SequenceModel, dict[str, Any]]:  # The model, ready to score, and how it was trained
     "Build a model and train it"
     seed_everything(seed)
@@ -89,7 +90,8 @@ def train_model(
     if first_process() and not (checkpoint and resume and checkpoint.exists()):
         on_epoch(0, net)
     origin = weights_origin(model, sids, dataset)
-    now = fit(net, dataset, seed, checkpoint, resume, progress, lambda p: on_epoch(p.epoch, net), origin=origin)
+    calls = [lambda report: on_epoch(report.epoch, net), *callbacks]
+    now = fit(net, dataset, seed, checkpoint, resume, progress, calls, origin=origin)
     params = sum(p.numel() for p in net.parameters())
     return net, {"model": model, "recipe": recipe, "seed": seed, "params": params, "progress": now, "origin": origin}
 
@@ -364,19 +366,20 @@ def train_in_folder(
     device: str,
     progress: bool,
     keep: int,  # Keep the weights of every so many epochs; 0: none
+    callbacks: Callbacks = (),  # As in `fit`
 ) -> Progress:
     "Train a model, and write its best weights and, where the recipe has a prior, the pooled counts"
     check, features = checkpoint_path(run.folder, model), run_features(run, recipe.text, device, progress)
     if first_process() and not resume:  # what is left of the training that is replaced, but for its weights
         shutil.rmtree(run.folder / f"{model}-epochs", ignore_errors=True)
         check.unlink(missing_ok=True)
-    how = check, resume, device, progress, epoch_saver(run, model, recipe, seed, keep), features
+    how = check, resume, device, progress, epoch_saver(run, model, recipe, seed, keep), features, callbacks
     net, meta = train_model(model, recipe, run.sids, run.dataset, seed, *how)
     if first_process():
         for name in () if resume else (f"{model}.json", f"{model}.ranks.safetensors"):  # of the weights before
             (run.folder / name).unlink(missing_ok=True)
         if recipe.prior:
-            pool_with_transitions(net, run.dataset).save(run.folder / f"{model}.pool.safetensors")
+            save_pooled(pool_with_transitions(net, run.dataset), run.folder / f"{model}.pool.safetensors")
         save_tensors(net.state_dict(), run.folder / f"{model}.safetensors", meta)
     return meta["progress"]
 
@@ -418,6 +421,7 @@ class Run(RunFolder):
         progress: bool = True,
         keep: int = 0,  # Keep the weights of every so many epochs too, and those at the start; 0: none
         overwrite: bool = False,  # Replace what was trained here
+        callbacks: Callbacks = (),  # Called with the `EpochReport` of each epoch; one that returns True ends it
     ) -> Progress:
         "Train a model, keep its best weights; a launcher's processes share the steps. Replaces no training unasked"
         recipe = recipe or (started_recipe(self.folder, model) if resume else None) or self.recipe(model)
@@ -425,7 +429,7 @@ class Run(RunFolder):
             if not ours:
                 raise InputError(f"{self.folder}: another process trains '{model}' here; wait, or use another folder")
             check_replaced(self.folder, model, resume, overwrite)
-            return train_in_folder(self, model, recipe, seed, resume, device, progress, keep)
+            return train_in_folder(self, model, recipe, seed, resume, device, progress, keep, callbacks)
 
     def load(
         self,
@@ -440,7 +444,7 @@ class Run(RunFolder):
         recipe = Recipe.read(load_tensors(path)[1]["recipe"])
         net, meta = load_model(path, self.sids, device, self.features(recipe, device), model)
         if recipe.prior and epoch is None:
-            return Pooled.load(self.folder / f"{model}.pool.safetensors", net), meta
+            return load_pooled(self.folder / f"{model}.pool.safetensors", net), meta
         return net, meta
 
     def evaluate(

@@ -18,17 +18,7 @@ from .core import InputError
 from .evaluation import metric_by_bucket, per_user_metric, standard_error
 from .experiments import Setup
 from .matrix import ABLATIONS
-from intrr.records import (
-    compare,
-    load_records,
-    network_alone,
-    protocol_words,
-    record_ranks,
-    record_traits,
-    record_users,
-    select_records,
-    table,
-)
+from .records import Results, network_alone, protocol_words, select_records, table
 from .quantizers import QUANTIZERS
 from .recipes import Recipe
 from .recommenders import MODELS
@@ -41,30 +31,26 @@ __all__ = ['published_table', 'matrix_records', 'matched_runs', 'label_of', 'dif
 
 # %% ../nbs/66_tables.ipynb #67d52e90
 def published_table(
-    folder: str | Path = "nbs/results",
+    results: Results,
 ) -> pd.DataFrame:  # A row for each dataset and system, with the four metrics of the paper
     "Numbers that others have published"
-    found = [pd.DataFrame(r["rows"], columns=r["columns"]) for r in load_records(folder, "published")]
+    found = [pd.DataFrame(r["rows"], columns=r["columns"]) for r in results.records("published")]
     if not found:
-        raise InputError(f"{folder}: no published.json; it comes with the project in nbs/results")
+        raise InputError(f"{results.folder}: no published.json; it comes with the project, in nbs/results")
     return pd.concat(found, ignore_index=True)
 
 # %% ../nbs/66_tables.ipynb #9af7d116
 def matrix_records(
+    results: Results,
     dataset: str,  # Its name
     size: str | None = "laptop",  # A name in `SIZES`; None for the runs of a run folder
-    folder: str | Path = "nbs/results",
     ties: bool = False,  # Those with shuffled ties, not those in the order of the file
     parts: bool = False,  # Also the systems whose score has more than the model's own part, and a pooled network alone
     protocol: str = "leave-one-out",  # A name in `PROTOCOLS`
     fit: str = "train",  # A name in `FITS`
 ) -> list[Mapping[str, Any]]:
     "The records of one dataset and size, and those of what needs no training"
-    found = [
-        r
-        for r in select_records(load_records(folder), dataset=dataset)
-        if not MODELS[r["model"]].trained or r["size"] == size
-    ]
+    found = [r for r in results.records(dataset=dataset) if not MODELS[r["model"]].trained or r["size"] == size]
     setups = [Setup(**r["config"]["setup"]) for r in found]
     same = [(s.ties is not None) == ties and (s.protocol, s.fit) == (protocol, fit) for s in setups]
     found = [r for r, s in zip(found, same, strict=True) if s]
@@ -108,10 +94,8 @@ def interval_text(
 
 # %% ../nbs/66_tables.ipynb #57c5c9d4
 def paired_leads(
+    results: Results,
     records: Sequence[Mapping[str, Any]],  # Of one dataset, size and tie order
-    folder: str | Path = "nbs/results",  # Where their ranks stand
-    metric: str = "recall@10",
-    mask: str = "unmasked",  # or `masked`
 ) -> pd.DataFrame:  # By quantizer, backbone: `difference`, `low`, `high`, `significant`
     "IntRR minus the flattened baseline, means over the runs that both have, with paired 95 % intervals"
     rows, records = {}, [r for r in records if not r.get("parts")]
@@ -120,30 +104,28 @@ def paired_leads(
             *(select_records(records, model=m, quantizer=q, backbone=b) for m in ("intrr", "flat"))
         )
         if ours:
-            rows[q, b] = compare(ours, flat, folder, metric, mask)
+            rows[q, b] = results.compare(ours, flat)
     return difference_table(rows).rename_axis(["quantizer", "backbone"])
 
 # %% ../nbs/66_tables.ipynb #a3285674
 def paper_table(
+    results: Results,
     dataset: str,  # Its name
     size: str = "laptop",  # A name in `SIZES`
-    folder: str | Path = "nbs/results",
     order: str = "file",  # Tie order: `file` or `shuffled`
-    mask: str = "unmasked",  # or `masked`; the paper does not mask
-    metric: str = "recall@10",  # Of the differences
 ) -> pd.DataFrame:  # By quantizer, backbone, model: runs, ours and their `spread`, published, `paired_leads`
     "The paper's table with ours beside; what has not been run is NaN"
-    protocol, keys = f"{order}/{mask}", ["quantizer", "backbone", "model"]
-    records = [r for r in matrix_records(dataset, size, folder, order == "shuffled") if not r.get("parts")]
-    theirs = published_table(folder).query("dataset == @dataset and source == 'intrr'").set_index(keys)
+    protocol, keys = f"{order}/{results.mask}", ["quantizer", "backbone", "model"]
+    records = [r for r in matrix_records(results, dataset, size, order == "shuffled") if not r.get("parts")]
+    theirs = published_table(results).query("dataset == @dataset and source == 'intrr'").set_index(keys)
     columns = ["recall@5", "recall@10", "ndcg@5", "ndcg@10"]
-    ours = table(records, protocol).assign(spread=table(records, protocol, how="std")[metric])
+    ours = table(records, protocol).assign(spread=table(records, protocol, how="std")[results.metric])
     ours = ours.reset_index().set_index(keys)[["runs", *columns, "spread"]]
     ours = ours[ours.index.get_level_values("model").isin(["intrr", "flat"])]
     more = ours.index.difference(theirs.index, sort=False)  # of a dataset that nobody has published
     index = theirs.index.append(more)
     both = ours.reindex(index).join(theirs[columns].add_suffix(" published").reindex(index))
-    return both.join(paired_leads(records, folder, metric, mask).assign(model="intrr").set_index("model", append=True))
+    return both.join(paired_leads(results, records).assign(model="intrr").set_index("model", append=True))
 
 # %% ../nbs/66_tables.ipynb #e530962b
 def lead_table(
@@ -157,17 +139,17 @@ def lead_table(
 
 # %% ../nbs/66_tables.ipynb #2c64a796
 def day_leads(
+    results: Results,
     records: Sequence[Mapping[str, Any]],  # Of one dataset, size and tie order
-    folder: str | Path = "nbs/results",
-) -> pd.DataFrame:  # By quantizer, backbone and day: `difference`, `low`, `high`, `significant`; history masked
+) -> pd.DataFrame:  # By quantizer, backbone and day: `difference`, `low`, `high`, `significant`
     "IntRR minus the flattened baseline where the next item was taken on another day, and on the same"
     rows: dict[str, tuple[float, float, float]] = {}
-    same = record_traits(records[0], folder)["same_time"].bool()
-    for q, b in paired_leads(records, folder).index:
+    same = results.traits(records[0])["same_time"].bool()
+    for q, b in paired_leads(results, records).index:
         pair = (select_records(records, model=model, quantizer=q, backbone=b) for model in ("intrr", "flat"))
         new, old = matched_runs(*pair)
         for day, users in {"another day": ~same, "same day": same}.items():
-            rows[f"{label_of(q)}, {label_of(b)}, {day}"] = compare(new, old, folder, users=users)
+            rows[f"{label_of(q)}, {label_of(b)}, {day}"] = results.compare(new, old, users)
     return difference_table(rows)
 
 # %% ../nbs/66_tables.ipynb #2b63c7b7
@@ -186,18 +168,16 @@ def by_system(
 
 # %% ../nbs/66_tables.ipynb #a56ef64a
 def system_table(
+    results: Results,
     records: Iterable[Mapping[str, Any]],  # Of one dataset, size and tie order
-    folder: str | Path = "nbs/results",  # Where their ranks stand
-    metric: str = "recall@10",
-    mask: str = "masked",  # or `unmasked`
 ) -> pd.DataFrame:  # By system, best first: `model`, `runs`, `value`, `error`
     "Each system's mean over runs, and half the width of its 95 % interval over the users"
     rows = {}
     for name, runs in by_system(records).items():
-        found = torch.stack([record_ranks(r, folder, mask) for r in runs])
-        user = record_users(runs[0], folder)
-        value = float(per_user_metric(found, metric, user).mean())
-        rows[name] = runs[0]["model"], len(runs), value, 1.96 * standard_error(found, metric, user)
+        found = torch.stack([results.ranks(r) for r in runs])
+        user = results.users(runs[0])
+        value = float(per_user_metric(found, results.metric, user).mean())
+        rows[name] = runs[0]["model"], len(runs), value, 1.96 * standard_error(found, results.metric, user)
     return pd.DataFrame.from_dict(rows, "index", columns=["model", "runs", "value", "error"]).sort_values(
         "value", ascending=False
     )
@@ -214,11 +194,9 @@ def in_same_orders(
 
 # %% ../nbs/66_tables.ipynb #eb15c636
 def system_differences(
+    results: Results,
     records: Iterable[Mapping[str, Any]],  # Of one dataset, size and tie order
     reference: str,  # A system, by the name that `system_table` gives it
-    folder: str | Path = "nbs/results",
-    metric: str = "recall@10",
-    mask: str = "masked",  # or `unmasked`
 ) -> pd.DataFrame:  # By system: `model`, `difference`, `low`, `high`, `significant`
     "Each system minus the reference in the tie orders of both, with paired 95 % intervals; `InputError` without it"
     found, rows = by_system(records), {}
@@ -227,55 +205,47 @@ def system_differences(
     for name, runs in found.items():
         ours, theirs = in_same_orders(runs, found[reference])
         if name != reference and ours:
-            rows[name] = compare(ours, theirs, folder, metric, mask)
+            rows[name] = results.compare(ours, theirs)
     models = [found[name][0]["model"] for name in rows]
     return difference_table(rows).assign(model=models).sort_values("difference", ascending=False)
 
 # %% ../nbs/66_tables.ipynb #79bc105e
 def bucket_table(
+    results: Results,
     records: Iterable[Mapping[str, Any]],  # Of one dataset, size and tie order
     trait: str,  # `popularity`, `length` or `same_time`, see `intrr.evaluation.traits`
     edges: Sequence[float],  # Ascending; a bucket holds edge <= value < next edge, the last one all above
-    folder: str | Path = "nbs/results",
-    metric: str = "recall@10",
-    mask: str = "masked",  # or `unmasked`
 ) -> pd.DataFrame:  # By system and bucket: `users`, `value`, `error`, `model`
     "Each system's metric over the users of each bucket, with half the width of its 95 % interval"
     frames = {}
     if not (records := list(records)):
         raise InputError(f"no records to split by {trait}; run the matrix first")
     for system, runs in by_system(records).items():
-        found = torch.stack([record_ranks(r, folder, mask) for r in runs])
-        split = metric_by_bucket(
-            found, record_traits(runs[0], folder)[trait], edges, metric, record_users(runs[0], folder)
-        )
+        found = torch.stack([results.ranks(r) for r in runs])
+        split = metric_by_bucket(found, results.traits(runs[0])[trait], edges, results.metric, results.users(runs[0]))
         frames[system] = split.assign(model=runs[0]["model"])
     return pd.concat(frames, names=["system", trait])
 
 # %% ../nbs/66_tables.ipynb #8458590a
 def ablation_table(
+    results: Results,
     dataset: str,  # Its name
     size: str = "laptop",  # A name in `SIZES`
-    folder: str | Path = "nbs/results",
-    metric: str = "recall@10",
-    mask: str = "masked",  # or `unmasked`
 ) -> pd.DataFrame:  # By question, variant: `runs`, `value`, `difference`, `low`, `high`, `significant`
     "Each change of the recipe against no change, with paired 95 % intervals; what has not been run is left out"
     own = {"dataset": dataset, "size": size, "model": "intrr", "quantizer": "rkmeans"}
-    base = select_records(load_records(folder), **own, backbone="transformer")
+    base = results.records(**own, backbone="transformer")
     base, changed = (
         [r for r in runs if not protocol_words(r["config"]["setup"]) and not r.get("parts")]
-        for runs in (base, select_records(load_records(folder, "ablation"), **own))
+        for runs in (base, results.records("ablation", **own))
     )
     rows: dict[tuple[str, str], tuple[Any, ...]] = {}
     for question, group in ABLATIONS.items():
         for variant in group:
             runs, unchanged = matched_runs(select_records(changed, variant=variant), base)
             if runs:
-                value = float(
-                    per_user_metric(torch.stack([record_ranks(r, folder, mask) for r in runs]), metric).mean()
-                )
-                difference, low, high = compare(runs, unchanged, folder, metric, mask)
+                value = float(per_user_metric(torch.stack([results.ranks(r) for r in runs]), results.metric).mean())
+                difference, low, high = results.compare(runs, unchanged)
                 rows[question, variant] = len(runs), value, difference, low, high, not low <= 0 <= high
     index = pd.MultiIndex.from_tuples(list(rows), names=["question", "variant"])
     return pd.DataFrame(

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import math
+import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -26,15 +27,25 @@ from intrr.batches import (
     train_step,
     training_windows,
 )
-from .core import InputError, keep_freed_memory, load_tensors, save_tensors, seed_everything, stopwatch
+from intrr.core import (
+    InputError,
+    duration_text,
+    in_notebook,
+    keep_freed_memory,
+    load_tensors,
+    no_bar,
+    save_tensors,
+    seed_everything,
+    stopwatch,
+)
 from .data import Dataset, Split, row_weights, rows_of_users
 from .recipes import Recipe
 from .recommenders import Recommender, SequenceModel
 
 # %% auto #0
-__all__ = ['Recorder', 'Stepper', 'validation_recall', 'Progress', 'save_checkpoint', 'optimizer_state', 'load_checkpoint',
-           'check_moments', 'load_weights', 'make_stepper', 'epoch_batches', 'take_steps', 'train_epoch', 'weights_of',
-           'fit']
+__all__ = ['Callbacks', 'Recorder', 'Stepper', 'validation_recall', 'Progress', 'EpochReport', 'report_epoch', 'print_epoch',
+           'call_back', 'save_checkpoint', 'optimizer_state', 'load_checkpoint', 'check_moments', 'load_weights',
+           'make_stepper', 'epoch_batches', 'take_steps', 'train_epoch', 'weights_of', 'fit']
 
 # %% ../nbs/51_training.ipynb #70fe6c14
 class Recorder:
@@ -194,6 +205,61 @@ class Progress:
         self.best, self.best_epoch = recall, self.epoch
         return True
 
+# %% ../nbs/51_training.ipynb #4bfff136
+@dataclass(frozen=True)
+class EpochReport:
+    "What is known after an epoch: what a callback gets"
+
+    epoch: int  # Epochs done, from 1
+    epochs: int  # At most
+    loss: float  # The sum of its parts, nats per target
+    parts: Mapping[str, float]  # Of the loss, by name, means over the steps
+    recall: float  # Validation Recall@10
+    best: float  # The best one so far
+    best_epoch: int  # When it was reached
+    seconds: float  # Of this epoch, steps and validation
+    seconds_left: float  # If all epochs are needed
+
+    def __str__(self) -> str:
+        where = "best so far" if self.best_epoch == self.epoch else f"best {self.best:.4f} in epoch {self.best_epoch}"
+        left = f", at most {duration_text(self.seconds_left)} left" if self.epoch < self.epochs else ""
+        done = f"epoch {self.epoch:>{len(str(self.epochs))}}/{self.epochs}: loss {self.loss:.4f}"
+        return f"{done}, validation Recall@10 {self.recall:.4f} ({where}), {self.seconds:.1f} s{left}"
+
+
+Callbacks = Iterable[Callable[[EpochReport], Any]]  # One that returns True ends the training
+
+# %% ../nbs/51_training.ipynb #35c88d3e
+def report_epoch(
+    now: Progress,  # After at least one epoch
+    recipe: Recipe,
+    seconds: float,  # Of the last epoch, steps and validation
+) -> EpochReport:
+    "What is known after the last epoch"
+    told = {"epoch", "recall@10", "seconds"}
+    parts = {name: value for name, value in now.curve[-1].items() if name not in told}
+    left = (recipe.epochs - now.epoch) * (now.seconds + now.validation_seconds) / now.epoch
+    recall, loss = now.curve[-1]["recall@10"], sum(parts.values())
+    return EpochReport(now.epoch, recipe.epochs, loss, parts, recall, now.best, now.best_epoch, seconds, left)
+
+# %% ../nbs/51_training.ipynb #e37436f8
+def print_epoch(
+    report: EpochReport,
+) -> None:
+    "One line; to standard error, where progress goes, and in a notebook below the cell"
+    tqdm.write(str(report), file=sys.stdout if in_notebook() else sys.stderr)
+
+# %% ../nbs/51_training.ipynb #16e4ca19
+def call_back(
+    callbacks: Callbacks,
+    report: EpochReport,
+    processes: Processes,
+    device: torch.device,
+) -> bool:  # Whether one of them has asked to stop; the same in all processes
+    "Call them in the first process"
+    asked = processes.rank == 0 and True in [callback(report) is True for callback in callbacks]
+    return bool(processes.sum(torch.tensor(float(asked), device=device)))
+
 # %% ../nbs/51_training.ipynb #3d851a7f
 def save_checkpoint(
     path: Path,
@@ -346,7 +412,7 @@ def train_epoch(
     if stepper.recorder and model.recipe.assignment == "annealed":
         stepper.recorder.forget()  # hardness changes with the epoch
     model.train().elapsed = now.epoch / model.recipe.epochs
-    hidden = not progress or rank > 0
+    hidden = no_bar(progress) or rank > 0
     with (
         stopwatch(model.device) as clock,
         tqdm(batches, f"epoch {now.epoch + 1}", leave=False, disable=hidden, unit="step") as bar,
@@ -369,8 +435,8 @@ def fit(
     seed: int = 0,  # Of the batches and of dropout; the caller seeds the initial weights
     checkpoint: str | Path | None = None,  # File to write after the first epoch, the last one, and others
     resume: bool = False,  # Go on from `checkpoint`, if it is there
-    progress: bool = True,  # Show a bar
-    on_epoch: Callable[[Progress], Any] | None = None,  # Called after each epoch, in the first process
+    progress: bool = True,  # Print one line per epoch, and show a bar in between
+    callbacks: Callbacks = (),  # Called after each epoch; one that returns True ends the training
     fixed: bool | None = None,  # Batches of few shapes; default: on a GPU, where the model can
     pause: float = 30.0,  # Seconds between two checkpoints, at least; an epoch that ends sooner is not written
     origin: Mapping[str, str] | None = None,  # Fingerprints that a checkpoint must share, such as of the data
@@ -380,18 +446,19 @@ def fit(
     stepper, now, best = make_stepper(model, dataset, fixed), Progress(seed, dict(origin or {})), weights_of(model)
     recipe, optimizer, processes = model.recipe, stepper.optimizer, stepper.processes
     processes.agree(model)
-    written, first = -math.inf, processes.rank == 0
+    written, first, stop = -math.inf, processes.rank == 0, False
+    callbacks = [*([print_epoch] if progress else []), *callbacks]
     if checkpoint and resume and Path(checkpoint).exists():
         best, now = load_checkpoint(Path(checkpoint), model, optimizer, now)
-    while now.goes_on(recipe):
+    while now.goes_on(recipe) and not stop:
         parts, seconds = train_epoch(stepper, now, progress)
         with stopwatch(model.device) as check:
             recall = validation_recall(model, dataset.valid(), sample=recipe.validation_users, processes=processes)
         if now.add(parts, recall, seconds, check["seconds"]):
             best = weights_of(model)
-        if on_epoch and first:
-            on_epoch(now)  # before the checkpoint: what it writes is never behind it
-        if checkpoint and first and (time.monotonic() >= written + pause or not now.goes_on(recipe)):
+        report = report_epoch(now, recipe, seconds + check["seconds"])
+        stop = call_back(callbacks, report, processes, model.device)  # before the checkpoint: never behind it
+        if checkpoint and first and (stop or time.monotonic() >= written + pause or not now.goes_on(recipe)):
             save_checkpoint(Path(checkpoint), model, optimizer, best, now)
             written = time.monotonic()
     model.load_state_dict(best)

@@ -24,8 +24,9 @@ from .features import WordVectors, item_words, text_neighbours
 from .recommenders import Recommender, last_items, register
 
 # %% auto #0
-__all__ = ['SMOOTHING_GRID', 'decayed_pairs', 'Overlay', 'overlay', 'TextTransitions', 'similar_texts', 'pack_rows',
-           'recency_weights', 'PackedTransitions']
+__all__ = ['SMOOTHING_GRID', 'decayed_pairs', 'similar_texts', 'normalised_rows', 'smoothed_counts', 'Overlay', 'overlay_tables',
+           'smoothing_parts', 'transition_table', 'recency_weights', 'history_matrix', 'TextTransitions', 'pack_rows',
+           'add_packed_rows', 'widen_rows', 'PackedTransitions']
 
 # %% ../nbs/45_transitions.ipynb #948d2b09
 def decayed_pairs(
@@ -42,6 +43,39 @@ def decayed_pairs(
         total += sparse.coo_array((np.full(len(first), decay ** (gap - 1)), pair), shape=(n, n)).tocsr()
     return total
 
+# %% ../nbs/45_transitions.ipynb #fa01ae9e
+def similar_texts(
+    items: pd.DataFrame,  # Of a catalogue, `(N,)` rows
+    k: int = 20,  # Similar texts per item
+    new: pd.DataFrame | None = None,  # `(m,)` items that came later
+) -> sparse.csr_array:  # `(N + m, N + m)`; among the first N items it is the same with new ones and without
+    "The matrix $W$; a new item is a neighbour of those of which it would have been one, in addition to those they have"
+    words = [item_words(item) for item in items.to_dict("records")]
+    vectors, n = WordVectors.fit(words), len(items)
+    known = text_neighbours(x := vectors(words), k)
+    if new is None:
+        return known
+    later = vectors([item_words(item) for item in new.to_dict("records")])
+    near = text_neighbours(sparse.vstack([x, later]).tocsr(), k)
+    return sparse.vstack([sparse.hstack([known, near[:n, n:]]), near[n:]]).tocsr()
+
+# %% ../nbs/45_transitions.ipynb #0145bace
+def normalised_rows(
+    similar: sparse.csr_array,  # $W$, `(n, n)`
+    known: int,  # Items that were there first
+) -> sparse.csr_array:  # $\bar W$, `(n, n)`
+    "Rows divided by their sums, those of the first items by their sums among themselves"
+    total = np.concatenate([similar[:known, :known].sum(1), similar[known:].sum(1)])
+    return (sparse.diags_array(1 / np.maximum(total, 1e-12)) @ similar).tocsr()
+
+# %% ../nbs/45_transitions.ipynb #597e9d19
+def smoothed_counts(
+    counts: sparse.csr_array,  # $C$
+    share: sparse.csr_array,  # $\bar W$, of the same shape
+) -> tuple[sparse.csr_array, sparse.csr_array]:  # $\bar W C$ and $C \bar W$
+    "What followed an item's neighbours, and the neighbours of what followed it"
+    return (share @ counts).tocsr(), (counts @ share).tocsr()
+
 # %% ../nbs/45_transitions.ipynb #e023afaa
 class Overlay(NamedTuple):
     "Several sparse matrices on one pattern"
@@ -50,11 +84,11 @@ class Overlay(NamedTuple):
     rows: np.ndarray  # Row of each entry, `(E,)`
     values: list[np.ndarray]  # Of each matrix, `(E,)` float32; 0 where it has no entry
 
-
-def overlay(
+# %% ../nbs/45_transitions.ipynb #fab58c4b
+def overlay_tables(
     tables: Sequence[sparse.csr_array],  # Of one shape
 ) -> Overlay:
-    "Lay the entries of sparse matrices over each other"
+    "Align the entries of sparse matrices"
     pattern = reduce(add, [abs(t) for t in tables]).tocsr()
     pattern.sort_indices()
     n = pattern.shape[1]
@@ -69,7 +103,60 @@ def overlay(
         values.append(value)
     return Overlay(pattern, rows.astype(np.int32), values)
 
-# %% ../nbs/45_transitions.ipynb #077a080c
+# %% ../nbs/45_transitions.ipynb #79767ac9
+def smoothing_parts(
+    counts: sparse.csr_array,  # $C$ of the known items
+    similar: sparse.csr_array,  # $W$, with new items behind the known ones
+    known: int,  # Items that were there first
+) -> tuple[Overlay, list[np.ndarray]]:  # The four tables; row sums of the first three over the known items
+    "All that `transition_table` takes from the data"
+    counts.resize(similar.shape)
+    tables = [counts, *smoothed_counts(counts, normalised_rows(similar, known)), similar]
+    return overlay_tables(tables), [t[:, :known].sum(1) for t in tables[:3]]
+
+# %% ../nbs/45_transitions.ipynb #185b4896
+def transition_table(
+    parts: Overlay,  # $C$, $\bar W C$, $C \bar W$ and $W$
+    sums: Sequence[np.ndarray],  # Row sums of the first three over the known items, `(n,)` each
+    known: int,  # Items whose mean is $\bar r$: those that were there first
+    weights: tuple[float, float, float],  # 1, $g_1$, $g_2$
+    text: float,  # $\lambda$
+    tau: float,  # $\tau$
+    rho: float,  # $\rho$
+) -> sparse.csr_array:  # $M$, `(n, n)` float32
+    "The table of the formula"
+    pattern, rows, (*counts, similar) = parts
+    r = np.maximum(sum(w * s for w, s in zip(weights, sums, strict=True)), 1e-12)
+    m = sum(np.float32(w) * c for w, c in zip(weights, counts, strict=True))
+    m *= (1 / (tau * (r / r[:known].mean()) ** rho)).astype(np.float32)[rows]
+    m = np.log1p(m, out=m) / np.float32(np.log1p(1 / tau)) + np.float32(text) * similar
+    return sparse.csr_array((m, pattern.indices, pattern.indptr), shape=pattern.shape)
+
+# %% ../nbs/45_transitions.ipynb #a4818488
+def recency_weights(
+    histories: Tensor,  # (B, T) item rows, oldest first, right-padded with -1
+    recency: float,  # $\eta$
+    max_len: int,  # Items from the end that count
+) -> tuple[Tensor, Tensor, Tensor]:  # User, place and weight of each item that counts; a user's weights sum to 1
+    "$\\eta^k / \\sum_k \\eta^k$ for the k-th item from the end"
+    back = (histories >= 0).sum(1, keepdim=True) - 1 - torch.arange(histories.shape[1])
+    user, place = ((back >= 0) & (back < max_len)).nonzero(as_tuple=True)
+    weight = recency ** back[user, place].float()
+    return user, place, weight / weight.new_zeros(len(histories)).index_add_(0, user, weight)[user]
+
+# %% ../nbs/45_transitions.ipynb #4a27a66b
+def history_matrix(
+    histories: Tensor,  # (B, T) item rows, oldest first, right-padded with -1
+    n_items: int,  # Catalogue size $N$
+    recency: float,  # $\eta$
+    max_len: int,  # Items from the end that count
+) -> sparse.csr_array:  # (B, N); its product with a table is the weighted means of the table's rows
+    "The weights of the items in each history"
+    user, place, weight = recency_weights(histories, recency, max_len)
+    at = (weight.numpy(), (user.numpy(), histories[user, place].numpy()))
+    return sparse.csr_array(at, shape=(len(histories), n_items))
+
+# %% ../nbs/45_transitions.ipynb #92ea7560
 SMOOTHING_GRID: dict[str, Sequence[float]] = {
     "recency": (0.5, 0.6, 0.7, 0.8, 0.9),
     "forward": (0.0, 0.2, 0.6, 1.0, 2.0, 4.0),
@@ -80,7 +167,7 @@ SMOOTHING_GRID: dict[str, Sequence[float]] = {
     "popularity": (0.0, 0.02, 0.05, 0.1),
 }
 
-
+# %% ../nbs/45_transitions.ipynb #077a080c
 @register("transitions", label="text-smoothed transitions", colour="#56B4E9")
 class TextTransitions(Tunable):
     "Transition counts, smoothed by similar texts"
@@ -107,55 +194,29 @@ class TextTransitions(Tunable):
     def fit(
         self,
         dataset: Dataset,
+        new: pd.DataFrame | None = None,  # Items that nobody has bought yet, placed behind those of the dataset
     ) -> TextTransitions:
-        "Count the training part, find similar texts, and make the table"
-        return self.smooth(dataset, similar_texts(dataset.items, self.neighbours))
-
-    def fit_with(
-        self,
-        dataset: Dataset,
-        new: pd.DataFrame,  # Items that nobody has taken yet; they stand behind those of the dataset
-    ) -> TextTransitions:
-        "The same with new items; what it says of the others stays as it is"
-        return self.smooth(dataset, similar_texts(dataset.items, self.neighbours, new))
-
-    def smooth(
-        self,
-        dataset: Dataset,
-        similar: sparse.csr_array,  # From `similar_texts`
-    ) -> TextTransitions:
-        "Lay counts, smoothed counts and similar texts over each other, and make the table"
-        n, self.n_items = dataset.n_items, similar.shape[0]
-        total = np.concatenate([similar[:n, :n].sum(1), similar[n:].sum(1)])
-        share = (sparse.diags_array(1 / np.maximum(total, 1e-12)) @ similar).tocsr()
-        counts = decayed_pairs(dataset.train(), self.decay)
-        counts.resize(similar.shape)
-        tables = [counts, (share @ counts).tocsr(), (counts @ share).tocsr(), similar]
-        self.known, self.parts, self.sums = n, overlay(tables), [t[:, :n].sum(1) for t in tables[:3]]
-        self.log_popularity = F.pad(dataset.popularity().clamp(min=1).log(), (0, self.n_items - n))
+        "Count the training part, find similar texts, and make the table; new items change no entry of the others"
+        similar = similar_texts(dataset.items, self.neighbours, new)
+        self.known, self.n_items = dataset.n_items, similar.shape[0]
+        self.parts, self.sums = smoothing_parts(decayed_pairs(dataset.train(), self.decay), similar, self.known)
+        self.log_popularity = F.pad(dataset.popularity().clamp(min=1).log(), (0, self.n_items - self.known))
         return self.weigh()
 
     def weigh(self, **constants: float) -> TextTransitions:
         "Make the table $M$ from what was counted"
         vars(self).update(constants)
         weights = 1.0, self.forward, self.back
-        pattern, rows, (*counts, similar) = self.parts
-        r = np.maximum(sum(w * s for w, s in zip(weights, self.sums, strict=True)), 1e-12)
-        m = sum(np.float32(w) * c for w, c in zip(weights, counts, strict=True))
-        m *= (1 / (self.tau * (r / r[: self.known].mean()) ** self.rho)).astype(np.float32)[rows]
-        m = np.log1p(m, out=m) / np.float32(np.log1p(1 / self.tau)) + np.float32(self.text) * similar
-        self.table = sparse.csr_array((m, pattern.indices, pattern.indptr), shape=pattern.shape)
+        self.table = transition_table(self.parts, self.sums, self.known, weights, self.text, self.tau, self.rho)
         return self
 
     def scores(
         self,
         histories: Tensor,  # (B, T) item rows, oldest first, right-padded with -1
-        times: Tensor | None = None,  # (B, T) not looked at
+        times: Tensor | None = None,  # (B, T), ignored
     ) -> Tensor:  # (B, N) float32
         "Weighted means of the rows of $M$, less popularity"
-        user, place, weight = recency_weights(histories, self.recency, self.max_len)
-        at = (weight.numpy(), (user.numpy(), histories[user, place].numpy()))
-        rows = sparse.csr_array(at, shape=(len(histories), self.n_items))
+        rows = history_matrix(histories, self.n_items, self.recency, self.max_len)
         return torch.from_numpy((rows @ self.table).toarray()) - self.popularity * self.log_popularity
 
     def pack(
@@ -166,23 +227,7 @@ class TextTransitions(Tunable):
         base = -self.popularity * self.log_popularity
         return PackedTransitions(*pack_rows(self.table, entries), base, self.recency, self.chosen)
 
-
-def similar_texts(
-    items: pd.DataFrame,  # Of a catalogue, `(N,)` rows
-    k: int = 20,  # Similar texts per item
-    new: pd.DataFrame | None = None,  # `(m,)` items that came later
-) -> sparse.csr_array:  # `(N + m, N + m)`; among the first N items it is the same with new ones and without
-    "The matrix $W$; a new item is a neighbour of those of which it would have been one, in addition to those they have"
-    words = [item_words(item) for item in items.to_dict("records")]
-    vectors, n = WordVectors.fit(words), len(items)
-    known = text_neighbours(x := vectors(words), k)
-    if new is None:
-        return known
-    later = vectors([item_words(item) for item in new.to_dict("records")])
-    near = text_neighbours(sparse.vstack([x, later]).tocsr(), k)
-    return sparse.vstack([sparse.hstack([known, near[:n, n:]]), near[n:]]).tocsr()
-
-
+# %% ../nbs/45_transitions.ipynb #43a8ab74
 def pack_rows(
     table: sparse.csr_array,  # `(n, N)`
     entries: int,  # $m$, at most
@@ -197,17 +242,36 @@ def pack_rows(
         values[row, : len(best)] = table.data[a:b][best]
     return torch.from_numpy(columns), torch.from_numpy(values)
 
-
-def recency_weights(
-    histories: Tensor,  # (B, T) item rows, oldest first, right-padded with -1
+# %% ../nbs/45_transitions.ipynb #4a24e00a
+def add_packed_rows(
+    scores: Tensor,  # `(B, N)`; changed in place
+    histories: Tensor,  # `(B, T)` item rows, right-padded with -1
+    columns: Tensor,  # Items of the entries, `(N, m)`
+    values: Tensor,  # The entries, `(N, m)`
     recency: float,  # $\eta$
-    max_len: int,  # Items from the end that count
-) -> tuple[Tensor, Tensor, Tensor]:  # User, place and weight of each item that counts; a user's weights sum to 1
-    "$\\eta^k / \\sum_k \\eta^k$ for the k-th item from the end"
-    back = (histories >= 0).sum(1, keepdim=True) - 1 - torch.arange(histories.shape[1])
-    user, place = ((back >= 0) & (back < max_len)).nonzero(as_tuple=True)
-    weight = recency ** back[user, place].float()
-    return user, place, weight / weight.new_zeros(len(histories)).index_add_(0, user, weight)[user]
+) -> None:
+    "Add the weighted mean of the rows of a history's items; an entry that was not kept counts as 0"
+    real = histories >= 0
+    back = real.sum(1, keepdim=True) - 1 - torch.arange(histories.shape[1], device=histories.device)
+    weight = (recency**back) * real
+    value = values[histories.clamp(min=0)] * (weight / weight.sum(1, keepdim=True))[..., None]
+    scores.scatter_add_(1, columns[histories.clamp(min=0)].flatten(1).long(), value.flatten(1))
+
+# %% ../nbs/45_transitions.ipynb #20c8313f
+def widen_rows(
+    columns: Tensor,  # Packed rows, `(n, m)`
+    values: Tensor,  # `(n, m)`
+    table: sparse.csr_array,  # With new items behind the others, `(N, N)`
+    entries: int,  # Kept per new row, and of the new columns per row, at most
+) -> tuple[Tensor, Tensor]:  # `(N, m')` each
+    "Packed rows with new items; what is kept of the others stays as it is"
+    n = len(columns)
+    (right, over), (below, under) = pack_rows(table[:n, n:], entries), pack_rows(table[n:], entries)
+    tops = torch.cat([columns, right + n], 1), torch.cat([values, over], 1)
+    width = max(tops[0].shape[1], below.shape[1])
+    parts = zip(tops, (below, under), strict=True)
+    columns, values = (torch.cat([F.pad(x, (0, width - x.shape[1])) for x in part]) for part in parts)
+    return columns, values
 
 # %% ../nbs/45_transitions.ipynb #d4f5a42a
 class PackedTransitions(Recommender):
@@ -234,17 +298,13 @@ class PackedTransitions(Recommender):
 
     def extend(
         self,
-        prior: TextTransitions,  # From `fit_with`, with the same constants
+        prior: TextTransitions,  # Fitted with the new items, and with the same constants
         entries: int = 512,  # Kept per new row, and of the new columns per row, at most
     ) -> PackedTransitions:
         "The same with new items, which get rows and columns; what is kept of the others stays as it is"
-        n, old = self.n_items, self.to("cpu")
-        (right, over), (below, under) = pack_rows(prior.table[:n, n:], entries), pack_rows(prior.table[n:], entries)
-        tops = torch.cat([old.columns, right + n], 1), torch.cat([old.values, over], 1)
-        width = max(tops[0].shape[1], below.shape[1])
-        parts = zip(tops, (below, under), strict=True)
-        columns, values = (torch.cat([F.pad(x, (0, width - x.shape[1])) for x in part]) for part in parts)
-        return PackedTransitions(columns, values, F.pad(old.base, (0, len(below))), self.recency, self.chosen)
+        columns, values = widen_rows(self.columns.cpu(), self.values.cpu(), prior.table, entries)
+        base = F.pad(self.base.cpu(), (0, len(columns) - self.n_items))
+        return PackedTransitions(columns, values, base, self.recency, self.chosen)
 
     def contributions(
         self,
@@ -264,16 +324,12 @@ class PackedTransitions(Recommender):
     def scores(
         self,
         histories: Tensor,  # (B, T) item rows, oldest first, right-padded with -1
-        times: Tensor | None = None,  # (B, T) not looked at
+        times: Tensor | None = None,  # (B, T), ignored
     ) -> Tensor:  # (B, N) float32, on the device of the table
         "The same weighted means; an entry that was not kept counts as 0"
         x = last_items(histories, self.max_len).to(self.base.device)
         out = self.base.repeat(len(x), 1)
         users = max(1, 2**22 // self.values[x[0]].numel())
         for part, scores in zip(x.split(users), out.split(users), strict=True):
-            real = part >= 0
-            back = real.sum(1, keepdim=True) - 1 - torch.arange(x.shape[1], device=x.device)
-            weight = (self.recency**back) * real
-            value = self.values[part.clamp(min=0)] * (weight / weight.sum(1, keepdim=True))[..., None]
-            scores.scatter_add_(1, self.columns[part.clamp(min=0)].flatten(1).long(), value.flatten(1))
+            add_packed_rows(scores, part, self.columns, self.values, self.recency)
         return out

@@ -62,7 +62,7 @@ def test_a_missing_compiler_is_told():
 
 def test_branch_and_bound_is_not_compiled():
     net = IntRR(SIDS, Recipe(**SMALL))
-    net.many_items = 10
+    net.scorer.many_items = 10
     with pytest.raises(InputError, match="branch and bound has no fixed number of steps"):
         Replay(net, batch=1, length=3, compiled=True)
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -15,7 +16,7 @@ from test_cli import CODE, refused
 from intrr.cli import main
 from intrr.core import load_tensors
 from intrr.evaluation import mean_metrics
-from intrr.records import load_records, record_ranks, record_traits
+from intrr.records import Results
 
 ONLY = ["popularity", "sasrec", "intrr-rkmeans-transformer"]
 TRAITS = "synthetic/users.traits.safetensors"
@@ -62,11 +63,12 @@ def test_records_and_ranks(whole):
     folder, found = whole
     pairs = {f"synthetic/{n}{end}" for n in NAMES for end in (".json", ".ranks.safetensors")}
     assert files(folder / "results") == pairs | {TRAITS}
-    for record in load_records(folder / "results"):
+    results = Results(folder / "results")
+    for record in results.records():
         assert record["metrics"] == found[record["name"]]
         for protocol, said in record["metrics"].items():
-            assert mean_metrics(record_ranks(record, folder / "results", protocol.split("/")[1])) == pytest.approx(said)
-        assert len(record_traits(record, folder / "results")["length"]) == len(record_ranks(record, folder / "results"))
+            assert mean_metrics(replace(results, mask=protocol.split("/")[1]).ranks(record)) == pytest.approx(said)
+        assert len(results.traits(record)["length"]) == len(results.ranks(record))
     assert not [f for f in files(folder / "work") if "checkpoint" in f]
 
 

@@ -4,6 +4,7 @@ What a record must have stands in `intrr.records.check_records`, with an example
 hand, the records are held against them as well."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,13 +15,13 @@ from intrr.evaluation import user_traits
 from intrr.experiments import data_fingerprint
 from intrr.protocols import shuffle_ties, with_protocol
 from intrr.readers import read_folder
-from intrr.records import check_records, leaning, load_records, misfits, record_ranks, traits_path
+from intrr.records import Results, check_records, leaning, misfits
 
 ROOT = Path(__file__).parents[1]
-RESULTS = ROOT / "nbs" / "results"
+RESULTS = Results(ROOT / "nbs" / "results")
 KNOWN = {"beauty": "3cadd01a30eb", "sports": "21ec92052cd7", "toys": "a92247da9412"}  # Fingerprints of the public data
 DATA = Path(os.environ.get("INTRR_DATA", ROOT.parent / "shared" / "data"))
-RUNS = load_records(RESULTS) + load_records(RESULTS, "ablation")
+RUNS = RESULTS.records() + RESULTS.records("ablation")
 
 
 def test_records_can_be_believed():
@@ -32,7 +33,7 @@ def test_real_data_are_known():
 
 
 def test_datasets_of_efficiency_are_known():
-    rows = load_records(RESULTS, "efficiency")
+    rows = RESULTS.records("efficiency")
     assert rows and {r["dataset"] for r in rows} <= {*KNOWN, "made up", None}
     assert all(r["dataset"] is None for r in rows if r["task"] == "ceiling")
 
@@ -40,7 +41,10 @@ def test_datasets_of_efficiency_are_known():
 def test_no_file_is_left_behind():
     "Ranks belong to a record"
     names = {(r["dataset"], r["name"]) for r in RUNS}
-    ranks = {(p.parent.name, p.name.removesuffix(".ranks.safetensors")) for p in RESULTS.rglob("*.ranks.safetensors")}
+    ranks = {
+        (p.parent.name, p.name.removesuffix(".ranks.safetensors"))
+        for p in Path(RESULTS.folder).rglob("*.ranks.safetensors")
+    }
     assert ranks == names
 
 
@@ -69,10 +73,10 @@ def test_ranks_come_from_the_data(dataset):
         split = with_protocol(data if ties is None else shuffle_ties(data, ties), protocol).test()
         users = user_traits(split)
         runs = [r for r in RUNS if r["dataset"] == dataset and parts_of(r) == (ties, protocol)]
-        stored = load_tensors(traits_path(runs[0], RESULTS))[0]
+        stored = load_tensors(RESULTS.traits_path(runs[0]))[0]
         assert all((stored[name].long() == users[name].long()).all() for name in users)
         for r in runs:
-            found = {mask: record_ranks(r, RESULTS, mask) for mask in ("unmasked", "masked")}
+            found = {mask: replace(RESULTS, mask=mask).ranks(r) for mask in ("unmasked", "masked")}
             other = users["length"].roll(1)
             mixed = torch.randperm(len(other), generator=torch.Generator().manual_seed(0))
             assert misfits(found, users["length"]) == 0, r["name"]
@@ -82,7 +86,7 @@ def test_ranks_come_from_the_data(dataset):
             exact = any(
                 protocol.endswith("/exact-masked") for protocol in r["metrics"]
             )  # a narrow beam ranks few targets
-            ranked = record_ranks(r, RESULTS, "exact-masked") if exact else found["masked"]
+            ranked = replace(RESULTS, mask="exact-masked").ranks(r) if exact else found["masked"]
             about = [
                 users[name].double() for name in ("popularity", "same_time")
             ]  # a model may hold popular items back

@@ -206,7 +206,7 @@ def item_levels(
     row: int,  # Item row
 ) -> list[ItemLevel]:  # One per level
     "Where an item stands, and where its text had put it"
-    red, before = model.redistribute(torch.tensor([row], device=model.device)), model.ran.sids.codes[row].tolist()
+    red, before = model.redistribute(torch.tensor([row], device=model.device)), model.sids.codes[row].tolist()
     both = zip(red.logits, before, red.codes[0].tolist(), strict=True)
     return [ItemLevel(s[0].softmax(0).cpu(), b, c) for s, b, c in both]
 

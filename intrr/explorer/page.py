@@ -24,12 +24,13 @@ from torch import Tensor
 from ..backbones import distance_starts
 from ..core import InputError, atomic_path, to_jsonable
 from ..runs import Run
+from ..exact import Tables, make_tables
 from .numbers import Explorer, network_of
 from .pieces import OTHER_COLOUR, asset_text, category_colours
 from ..intrr_model import IntRR
 from ..maps import project
 from ..pooling import Pooled
-from ..ran import Step, Tables, make_tables
+from ..ran import LevelMLP
 from ..recommenders import Recommender
 from ..transitions import TextTransitions
 
@@ -50,14 +51,14 @@ def page_network(
 
 # %% ../../nbs/95_page.ipynb #ffabd679
 def step_tensors(
-    steps: Any,  # RAN's MLPs of the further levels, one `Step` each
+    steps: Any,  # RAN's MLPs of the further levels, one `LevelMLP` each
     tables: Tables,  # Of the same
     before: str = "",  # How the names begin
 ) -> dict[str, Tensor]:
     "What a walk over the levels needs, level by level from 1"
     found: dict[str, Tensor] = {}
     for level, (step, *parts) in enumerate(zip(steps, *tables, strict=True), 1):
-        assert isinstance(step, Step)
+        assert isinstance(step, LevelMLP)
         values = (*parts, step.guide.weight, step.guide.bias)
         names = ("code", "rows", "bias", "guide", "guide_bias")
         found |= {f"{before}{name}{level}": v for name, v in zip(names, values, strict=True)}
@@ -73,7 +74,7 @@ def network_tensors(
     books = list(net.ran.books)
     found = {"guidance": net.guidance(torch.arange(net.n_items, device=net.device)), "now": now}
     found |= {f"book{level}": book for level, book in enumerate(books)}
-    found |= step_tensors(net.ran.steps, net.ran.tables())
+    found |= step_tensors(net.ran.steps, net.scorer.tables())
     if net.item_steps is not None:
         found |= step_tensors(net.item_steps, make_tables(net.item_steps, books), "item.")
     return found | {f"backbone.{name}": part for name, part in net.backbone.state_dict().items()}
@@ -91,7 +92,7 @@ def rebuilt_prior(
     prior = TextTransitions(**chosen).fit(old)
     packed = prior.pack()
     if known < data.n_items:
-        prior = TextTransitions(**chosen).fit_with(old, data.items.iloc[known:])
+        prior = TextTransitions(**chosen).fit(old, data.items.iloc[known:])
         packed = packed.extend(prior)
     if not packed.values.sum(1).allclose(model.prior.values.sum(1).cpu(), rtol=1e-3):
         raise InputError("transitions: what was counted is not what these data give; train the model again")

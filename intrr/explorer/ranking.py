@@ -13,7 +13,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from ..decoding import beam_search, ran_step
+from ..decoding import beam_search
 from .numbers import Explorer, network_of
 from ..intrr_model import IntRR
 from ..pooling import Pooled
@@ -114,13 +114,13 @@ def prefix_scores(
     history: Tensor,  # (1, T) item rows
 ) -> Tensor:  # (N, L) score of each item's prefix of depth l + 1
     "What a beam compares, under the normaliser of decoding"
-    h, ran, sids = model.user_states(history), model.ran, model.ran.sids
+    h, scorer, sids = model.user_states(history), model.scorer, model.sids
     if model.recipe.decoding == "children":
         p = model.item_scores(h)[:, 0].double().exp().cpu()
         return torch.stack([torch.bincount(node, p)[node] for node in sids.prefixes.cpu().T], 1).log()
-    part = ran.edge_logits(h)[model.sums.paths][..., 0].cpu()  # (N, L)
+    part = scorer.edge_logits(h)[scorer.paths][..., 0].cpu()  # (N, L)
     if model.recipe.decoding == "codes":
-        first, *pairs = ran.pair_logits(h)
+        first, *pairs = scorer.pair_logits(h)
         below = [t.logsumexp(2)[0].cpu()[c] for t, c in zip(pairs, sids.codes.cpu().T, strict=False)]
         part = part - torch.stack([first.logsumexp(1).cpu().expand(len(part)), *below], 1)
     return part.cumsum(1)
@@ -149,8 +149,8 @@ def beam_items(
     "What a beam would return"
     if not isinstance(model, IntRR) or not has_beam(model):
         return []
-    step = ran_step(model.ran, model.user_states(ranking.history))
-    rows = beam_search(model.ran.sids, step, width, width, model.recipe.decoding)[1][0].tolist()
+    step = model.scorer.next_logits(model.user_states(ranking.history))
+    rows = beam_search(model.sids, step, width, width, model.recipe.decoding)[1][0].tolist()
     return [row for row in rows if row >= 0 and row not in ranking.history[0]]
 
 # %% ../../nbs/91_ranking.ipynb #e26bd603
@@ -180,7 +180,7 @@ def _beside_beam(model: Recommender, now: Ranking, top: Tensor, width: int) -> d
     if not isinstance(model, IntRR) or not has_beam(model):
         return {}
     beam = beam_items(model, now, width)[: len(top)]
-    lost = lost_level(prefix_scores(model, now.history), model.ran.sids, width)
+    lost = lost_level(prefix_scores(model, now.history), model.sids, width)
     return {
         "beam": [beam.index(row) + 1 if row in beam else None for row in top.tolist()],
         "lost": lost[top].tolist(),
