@@ -581,10 +581,10 @@ class ItemMap {
     ctx.setTransform(dense, 0, 0, dense, 0, 0);
     ctx.clearRect(0, 0, w, h);
     const s = this.scale;
-    const size = Math.min(9, Math.max(2, 30 / Math.sqrt(this.n)) * Math.sqrt(this.zoom) + 1);
+    const size = Math.min(10, Math.min(8, Math.max(3, 95 / Math.sqrt(this.n))) * Math.sqrt(this.zoom));
     for (const [c, rows] of this.groups.entries()) {
       ctx.fillStyle = this.colours[c];
-      ctx.globalAlpha = (this.only !== null && this.only !== c) || (this.only === null && this.faded) ? 0.16 : 0.75;
+      ctx.globalAlpha = (this.only !== null && this.only !== c) || (this.only === null && this.faded) ? 0.2 : 0.75;
       ctx.beginPath();
       for (const i of rows) {
         const x = (this.x[i] - this.cx) * s + w / 2;

@@ -135,7 +135,7 @@ def counted_settings(
     prior: TextTransitions,
     model: Pooled,
 ) -> dict[str, float]:
-    "The constants of what is counted"
+    "The constants of what is counted; of each row as many of the largest `entries` count as the run has kept"
     names = ("recency", "forward", "back", "text", "tau", "known", "max_len")
     pooled = {"weight": model.weight, "less": model.popularity, "entries": model.prior.values.shape[1]}
     return {name: getattr(prior, name) for name in names} | pooled
