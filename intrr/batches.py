@@ -107,19 +107,19 @@ class Processes:
             state = PartialState(cpu=torch.device(device).type == "cpu")
             self.rank, self.size = state.process_index, state.num_processes
 
-    def share(self, x: Tensor) -> Tensor:
+    def shard(self, x: Tensor) -> Tensor:
         "This process's rows"
         return x[self.rank :: self.size]
 
-    def sum(self, x: Tensor) -> Tensor:
+    def all_reduce(self, x: Tensor) -> Tensor:
         "The sum over the processes"
         return x if self.size == 1 else reduce(x, "sum")
 
-    def join(self, x: Tensor) -> Tensor:
+    def all_gather(self, x: Tensor) -> Tensor:
         "The rows of all processes; zeros where one has fewer"
         return x if self.size == 1 else gather(pad_across_processes(x))
 
-    def agree(self, model: torch.nn.Module) -> None:
+    def broadcast(self, model: torch.nn.Module) -> None:
         "Give all processes the weights of the first"
         if self.size > 1:
             for p in model.parameters():
@@ -217,12 +217,14 @@ def collect_gradients(
     used, out = [(p, p.grad) for p in params if p.grad is not None], []
     dense = [g for _, g in used if not g.is_sparse]
     if processes.size > 1 and dense:
-        total = processes.sum(torch.cat([g.flatten() for g in dense]))
+        total = processes.all_reduce(torch.cat([g.flatten() for g in dense]))
         for g, part in zip(dense, total.split([g.numel() for g in dense]), strict=True):
             g.copy_(part.view_as(g))
     for p, g in used:
         if g.is_sparse:
-            p.grad = g = sum_sparse_rows(processes.join(g._indices()[0]), processes.join(g._values()), p.shape)
+            rows, values = processes.all_gather(g._indices()[0]), processes.all_gather(g._values())
+            rows, values = processes.all_gather(g._indices()[0]), processes.all_gather(g._values())
+            p.grad = g = sum_sparse_rows(rows, values, p.shape)
         out.append(g._values() if g.is_sparse else g)
     return out
 

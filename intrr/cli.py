@@ -33,7 +33,7 @@ def command_summaries() -> dict[str, str]:  # In the order of the source
     source = files("intrr").joinpath("commands.py").read_text(encoding="utf-8")
     found = [o for o in ast.parse(source).body if isinstance(o, ast.FunctionDef)]
     commands = [o for o in found if any("command(" in ast.unparse(d) for d in o.decorator_list)]
-    return {o.name: ast.get_docstring(o) or "" for o in commands}
+    return {o.name.rstrip("_"): ast.get_docstring(o) or "" for o in commands}
 
 # %% ../nbs/99_cli.ipynb #6897da8a
 def overview() -> str:

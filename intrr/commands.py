@@ -21,6 +21,7 @@ from .efficiency import bench_table, machine_folder, run_benches
 from .experiments import Setup, size_recipe
 from .explorer.numbers import Explorer
 from .explorer.page import check_page_folder, page_files, write_page
+from .importing import import_data
 from .matrix import stage_one
 from .runs import Run, check_replaced, evaluate_baseline, started_recipe
 from .health import health_text
@@ -35,8 +36,8 @@ from .sids import SemanticIDs
 from .training import Progress
 
 # %% auto #0
-__all__ = ['COMMANDS', 'EXAMPLES', 'command', 'latest_run', 'run_folder', 'default_parts', 'check_model', 'sids', 'train', 'tune',
-           'evaluate', 'recommend', 'add', 'page', 'run', 'quickstart', 'take_part', 'matrix', 'bench']
+__all__ = ['COMMANDS', 'EXAMPLES', 'command', 'latest_run', 'run_folder', 'default_parts', 'check_model', 'import_', 'sids',
+           'train', 'tune', 'evaluate', 'recommend', 'add', 'page', 'run', 'quickstart', 'take_part', 'matrix', 'bench']
 
 # %% ../nbs/98_commands.ipynb #45a2acda
 COMMANDS: dict[str, FunctionType] = {}
@@ -49,7 +50,8 @@ def command(
     "Make a function a command of `intrr`"
 
     def keep(fn: FunctionType) -> FunctionType:
-        COMMANDS[fn.__name__], EXAMPLES[fn.__name__] = fn, f"intrr {fn.__name__} {example}"
+        name = fn.__name__.rstrip("_")  # of `import_`, since `import` is a word of the language
+        COMMANDS[name], EXAMPLES[name] = fn, f"intrr {name} {example}"
         return fn
 
     return keep
@@ -92,6 +94,32 @@ def check_model(
     wanted = size_recipe(name, size=size or "recommended", parts=parts or default_parts(name, size))
     two_items = SemanticIDs.from_codes(torch.tensor([[0], [1]]))
     build_model(name, two_items, change_recipe(wanted or Recipe(), changes), torch.eye(2))
+
+# %% ../nbs/98_commands.ipynb #058d797c
+@command("log.csv items.csv --user customer_id --text title,genres --out data/shop")
+def import_(
+    paths: Positional[tuple[Path, ...]] = (),  # Interactions and items: two files; or a folder of a known source
+    out: Path | None = None,  # Dataset folder to be made; needed
+    user: str | None = None,  # Column of the users; default: found by its name, as are those below
+    item: str | None = None,  # Column of the items in the interactions
+    time: str | None = None,  # Column of the times: dates, or Unix time in seconds or milliseconds
+    id: str | None = None,  # Column of the item ids in the items' table
+    text: tuple[str, ...] = (),  # Columns that say what an item is, such as title,genres; default: title, brand, …
+    min_history: int | None = None,  # Leave out users with fewer interactions; default: refuse those below 3
+    core: int | None = None,  # Keep users and items with at least so many interactions; default: all, 5 for Amazon
+    overwrite: bool = False,  # Replace a dataset that is there
+    json: bool = False,  # Print one JSON object
+) -> dict[str, Any]:  # The folder, and how much is in it
+    "Make a dataset folder from tables (CSV, parquet, JSON lines), RecBole, MovieLens or Amazon files"
+    if out is None:
+        raise InputError("import: name the dataset folder to be made, such as --out data/shop")
+    columns = {"user": user, "item": item, "time": time, "id": id}
+    said = tuple(column for words in text for column in words.split(",") if column)
+    data = import_data(
+        paths, out, overwrite, columns=columns | {"text": said}, name=out.name, min_history=min_history, core=core
+    )
+    print(f"{data}\n\nwritten to {out}; go on with: intrr run --data {out}")
+    return {"data": out, "users": data.n_users, "items": data.n_items, "interactions": data.n_interactions}
 
 # %% ../nbs/98_commands.ipynb #c8aa6811
 @command("--data path/to/beauty --out runs/beauty")

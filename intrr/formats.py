@@ -13,6 +13,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
@@ -91,6 +92,13 @@ def rename_columns(
     others = [c for c in frame.columns if c in names.values() and c not in names]  # would be called the same
     return frame.drop(columns=others).rename(columns=names)
 
+# %% ../nbs/16_formats.ipynb #c4aaf246
+def _words(value: Any) -> str:
+    "What a column of any kind says of an item; lists with commas"
+    if isinstance(value, (list, tuple, np.ndarray)):
+        return ", ".join(filter(None, map(_words, value)))
+    return "" if value is None or value is pd.NA or value != value else str(value)
+
 # %% ../nbs/16_formats.ipynb #45071c66
 def read_tables(
     interactions: str | Path,  # A file that `read_table` reads
@@ -109,7 +117,7 @@ def read_tables(
     table = rename_columns(known, str(items), {"id": id, "title": None, "brand": None})
     if text:
         table["text"] = [
-            "; ".join(f"{k}: {v}" for k, v in zip(text, row, strict=True) if isinstance(v, str))
+            "; ".join(f"{k}: {v}" for k, v in zip(text, map(_words, row), strict=True) if v)
             for row in known[list(text)].itertuples(index=False)
         ]
     options.setdefault("name", Path(interactions).stem.split(".")[0])
@@ -248,6 +256,7 @@ def read_amazon(
     core: int = 5,  # Keep users and items with at least so many reviews
     name: str = "amazon",
     progress: bool = True,
+    min_history: int | None = None,  # Leave out users with fewer reviews; default: refuse those below 3
 ) -> Dataset:  # Items numbered from 1 by first appearance, going through the users' histories
     "Read McAuley's Amazon files of 2014 or 2023; raises `InputError` that names the file and the line"
     edition, frame = _read_reviews(Path(reviews), progress)
@@ -263,4 +272,4 @@ def read_amazon(
     fields = {"title": "title", "brand": edition.brand, "categories": "categories"}
     records = [{"id": n, "asin": a} | {k: known[a].get(f) for k, f in fields.items()} for n, a in enumerate(asins, 1)]
     items = pd.DataFrame(records, dtype=object).infer_objects()
-    return Dataset.from_frame(frame.assign(item=number + 1), items, name)
+    return Dataset.from_frame(frame.assign(item=number + 1), items, name, min_history)

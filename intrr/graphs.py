@@ -16,7 +16,7 @@ from .core import InputError, held_tensors, own_parts
 from .recommenders import SequenceModel, check_beam
 
 # %% auto #0
-__all__ = ['KERNELS', 'compile_call', 'Replay']
+__all__ = ['KERNELS', 'compile_call', 'CompiledTopK']
 
 # %% ../nbs/52_graphs.ipynb #704d283b
 KERNELS = ("CPP", "CPP,ATEN")  # Of products: written for each shape; or, if one cannot be, the faster one of its two
@@ -43,7 +43,7 @@ def compile_call(
     raise InputError(f"compiled: {why}; without g++ and Python's headers, or for such a model, leave it out")
 
 # %% ../nbs/52_graphs.ipynb #cb6ffd0b
-class Replay:
+class CompiledTopK:
     "The best items for histories of one shape: recorded once and replayed on a GPU, compiled if wanted on a CPU"
 
     def __init__(

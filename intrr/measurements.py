@@ -20,7 +20,7 @@ from .batches import training_precision
 from .benches import Bench, Source, bench_model
 from .core import InputError, environment, keep_freed_memory, seed_everything, to_jsonable
 from .flattened import TIGER, FlatSID
-from .graphs import Replay
+from .graphs import CompiledTopK
 from .intrr_model import IntRR
 from .pooling import Pooled
 from .recommenders import SequenceModel
@@ -205,7 +205,7 @@ def prepare_request(
         return lambda histories: net.topk(histories, bench.k)
     beam = choose_engine(net, bench.engine or "exact")
     precision = "bf16" if bench.precision == "bf16" else "fp32"
-    return Replay(net, 1, bench.length, bench.k, beam, precision, bench.compiled)
+    return CompiledTopK(net, 1, bench.length, bench.k, beam, precision, bench.compiled)
 
 # %% ../nbs/82_measurements.ipynb #744e602f
 def measure_requests(

@@ -43,12 +43,12 @@ from .recipes import Recipe
 from .recommenders import Recommender, SequenceModel
 
 # %% auto #0
-__all__ = ['Callbacks', 'Recorder', 'Stepper', 'validation_recall', 'Progress', 'EpochReport', 'report_epoch', 'print_epoch',
+__all__ = ['Callbacks', 'GraphedStep', 'Stepper', 'validation_recall', 'Progress', 'EpochReport', 'report_epoch', 'print_epoch',
            'call_back', 'save_checkpoint', 'optimizer_state', 'load_checkpoint', 'check_moments', 'load_weights',
            'make_stepper', 'epoch_batches', 'take_steps', 'train_epoch', 'weights_of', 'fit']
 
 # %% ../nbs/51_training.ipynb #70fe6c14
-class Recorder:
+class GraphedStep:
     "Runs `work` on row numbers: the first time of a shape as it is, the second time recording it, then by replay"
 
     def __init__(
@@ -105,7 +105,7 @@ class Stepper:
         empty = (0, 0, 0, 1)  # A row that holds nothing, behind the others
         self.data = F.pad(data.int(), empty, value=-1).to(model.device)
         self.times = None if times is None else F.pad(times, empty, value=-1).to(model.device)
-        self.recorder = Recorder(self.work, model.device) if graph else None
+        self.recorder = GraphedStep(self.work, model.device) if graph else None
 
     def work(self, rows: Tensor, columns: int) -> None:
         "A step at the optimiser's own rate"
@@ -128,7 +128,7 @@ class Stepper:
 
     def sums(self) -> dict[str, float]:
         "The sums since the last call, over all processes"
-        out = {k: float(self.processes.sum(v)) for k, v in self.totals.items()}
+        out = {k: float(self.processes.all_reduce(v)) for k, v in self.totals.items()}
         for v in self.totals.values():
             v.zero_()
         return out
@@ -147,10 +147,10 @@ def validation_recall(
     if split.target is None:
         raise InputError(f"{split}: this part has no targets; use valid() or test()")
     chosen = rows_of_users(split, sample)
-    users = chosen if processes is None else processes.share(chosen)
+    users = chosen if processes is None else processes.shard(chosen)
     device = model.device if isinstance(model, SequenceModel) else "cpu"
     weight = row_weights(split.take(chosen))
-    total, share = float(weight.sum()), (weight if processes is None else processes.share(weight)).to(device)
+    total, share = float(weight.sum()), (weight if processes is None else processes.shard(weight)).to(device)
     width = split.lengths[users].clamp(max=model.max_len)
     x, y = split.histories(users, model.max_len).to(device), split.target[users].to(device)
     times = split.times(users, model.max_len) if model.uses_times else None
@@ -166,7 +166,7 @@ def validation_recall(
         sane &= ~s.amax(1).isnan().any()
     if not sane:
         raise InputError("validation: the model's scores are no longer numbers; use a smaller learning rate")
-    return float(hits if processes is None else processes.sum(hits)) / total
+    return float(hits if processes is None else processes.all_reduce(hits)) / total
 
 # %% ../nbs/51_training.ipynb #4c1e5720
 @dataclass
@@ -258,7 +258,7 @@ def call_back(
 ) -> bool:  # Whether one of them has asked to stop; the same in all processes
     "Call them in the first process"
     asked = processes.rank == 0 and True in [callback(report) is True for callback in callbacks]
-    return bool(processes.sum(torch.tensor(float(asked), device=device)))
+    return bool(processes.all_reduce(torch.tensor(float(asked), device=device)))
 
 # %% ../nbs/51_training.ipynb #3d851a7f
 def save_checkpoint(
@@ -445,7 +445,7 @@ def fit(
     keep_freed_memory()
     stepper, now, best = make_stepper(model, dataset, fixed), Progress(seed, dict(origin or {})), weights_of(model)
     recipe, optimizer, processes = model.recipe, stepper.optimizer, stepper.processes
-    processes.agree(model)
+    processes.broadcast(model)
     written, first, stop = -math.inf, processes.rank == 0, False
     callbacks = [*([print_epoch] if progress else []), *callbacks]
     if checkpoint and resume and Path(checkpoint).exists():

@@ -12,7 +12,7 @@ import torch
 
 from intrr.core import InputError
 from intrr.flattened import FlatSID
-from intrr.graphs import Replay
+from intrr.graphs import CompiledTopK
 from intrr.intrr_model import IntRR
 from intrr.recipes import Recipe
 from intrr.sids import random_sids
@@ -37,7 +37,7 @@ def test_answers_are_those_of_topk(name):
     torch.manual_seed(0)
     make, beam = MODELS[name]
     net = make()
-    request = Replay(net, batch=2, length=6, k=5, beam=beam, compiled=True)
+    request = CompiledTopK(net, batch=2, length=6, k=5, beam=beam, compiled=True)
     assert not net.fixed
     for seed in range(3):
         histories = torch.randint(300, (2, 6), generator=torch.Generator().manual_seed(seed))
@@ -51,7 +51,9 @@ def test_answers_are_those_of_topk(name):
 
 def test_a_missing_compiler_is_told():
     "In a process of its own, as the compiler is looked for once"
-    code = "from tests.test_compiled import MODELS, Replay; Replay(MODELS['exact'][0](), 1, 6, compiled=True)"
+    code = (
+        "from tests.test_compiled import MODELS, CompiledTopK; CompiledTopK(MODELS['exact'][0](), 1, 6, compiled=True)"
+    )
     env = os.environ | {"CXX": "/no/such/compiler"}
     done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True)
     assert done.returncode
@@ -64,7 +66,7 @@ def test_branch_and_bound_is_not_compiled():
     net = IntRR(SIDS, Recipe(**SMALL))
     net.scorer.many_items = 10
     with pytest.raises(InputError, match="branch and bound has no fixed number of steps"):
-        Replay(net, batch=1, length=3, compiled=True)
+        CompiledTopK(net, batch=1, length=3, compiled=True)
 
 
 @COMPILER
@@ -72,9 +74,9 @@ def test_a_compiled_request_outlives_other_uses_of_its_model():
     "What it keeps is its own: training and back, or another request, make it neither compile again nor fail"
     torch.manual_seed(0)
     net, histories = MODELS["exact"][0](), torch.randint(300, (2, 6), generator=torch.Generator().manual_seed(0))
-    request = Replay(net, batch=2, length=6, k=5, compiled=True)
+    request = CompiledTopK(net, batch=2, length=6, k=5, compiled=True)
     rows = request(histories)[1]
     net.train().eval()
-    Replay(net, batch=2, length=6, k=5, precision="bf16")(histories)
+    CompiledTopK(net, batch=2, length=6, k=5, precision="bf16")(histories)
     with torch.compiler.set_stance("fail_on_recompile"):
         assert request(histories)[1].equal(rows)

@@ -44,13 +44,13 @@ def steps(name, processes):
     seed_everything(processes.rank)  # other weights, until they agree
     net, rows, out = MODELS[name](), training_windows(DATA.train()), {}
     optimizer, grads = make_optimizer(net, net.recipe), []
-    processes.agree(net)
+    processes.broadcast(net)
     optimizer.register_step_pre_hook(
         lambda *_: grads.append(flat(p.grad for p in net.parameters() if p.grad is not None))
     )
     for batch in (rows[:25], rows[25:60], rows[60:61]):
         parts = train_step(net, optimizer, batch, times=None, processes=processes)
-        out |= {f"{k}{len(batch)}": processes.sum(v) for k, v in parts.items()}
+        out |= {f"{k}{len(batch)}": processes.all_reduce(v) for k, v in parts.items()}
     return out | {"gradient": grads[0], "weights": flat(net.parameters())}
 
 
