@@ -41,16 +41,13 @@ def make_tables(
     out = [(book @ step.out.weight, book @ step.out.bias) for step, (_, book) in levels]
     return Tables(code, [rows for rows, _ in out], [bias for _, bias in out])
 
-# %% ../nbs/33_exact.ipynb #677e12e9
+# %% ../nbs/33_exact.ipynb #30c66ede
 class FoldedRAN(nn.Module):
     "The user side of a `RAN`, with the constant parts folded; it has no weights of its own"
 
-    ran: RAN
+    ran: RAN  # Whose weights are used
 
-    def __init__(
-        self,
-        ran: RAN,  # Whose weights are used; they stay its own
-    ):
+    def __init__(self, ran: RAN):
         super().__init__()
         vars(self)["ran"] = ran  # not registered as a part: whoever owns it moves and saves its weights
         self._tables = WeightCache()
@@ -157,12 +154,11 @@ def edge_layout(
         n_codes, n_rows = n_codes + len(order), n_rows + int(stop[-1])
     return EdgeLayout(torch.stack(paths, 1), torch.cat(prev), torch.cat(nxt), blocks)
 
-# %% ../nbs/33_exact.ipynb #b17e8a5e
+# %% ../nbs/33_exact.ipynb #cf406246
 def _hidden(level: int, codes: slice, guide: Tensor, code: Tensor) -> Iterator[tuple[slice, Tensor]]:
     "The hidden vectors of a block, `(C, d_h, m)`, for columns in turn: on a CPU as many as its cache holds"
-    n = guide.shape[2]
-    m = max(1, n if guide.is_cuda else min(n, 256))
-    for i in range(0, n, m):
+    m = max(1, guide.shape[2]) if guide.is_cuda else 256
+    for i in range(0, guide.shape[2], m):
         yield slice(i, i + m), (guide[level, :, i : i + m] + code[codes, :, None]).relu_()
 
 # %% ../nbs/33_exact.ipynb #d5f2f566
@@ -215,7 +211,7 @@ class _BagSum(torch.autograd.Function):
         items, bounds = ctx.saved_tensors
         return F.embedding_bag(items, grads[0].contiguous(), bounds, mode="sum"), None, None, None
 
-# %% ../nbs/33_exact.ipynb #d8a22c0d
+# %% ../nbs/33_exact.ipynb #84c8965c
 class EdgeRAN(FoldedRAN):
     "A `FoldedRAN` of a catalogue: only the pairs of codes that some item has, and their sums along each item's ID"
 
@@ -228,7 +224,7 @@ class EdgeRAN(FoldedRAN):
 
     def __init__(
         self,
-        ran: RAN,
+        ran: RAN,  # Whose weights are used; they stay its own
         sids: SemanticIDs,  # The catalogue's IDs
     ):
         super().__init__(ran)
@@ -266,7 +262,7 @@ class EdgeRAN(FoldedRAN):
         rows = rows.to(torch.promote_types(rows.dtype, torch.float32))
         return _BagSum.apply(rows, self.paths, self.items, self.bounds)
 
-# %% ../nbs/33_exact.ipynb #094b7915
+# %% ../nbs/33_exact.ipynb #3b8415a7
 def _over_codes(sids: SemanticIDs, pairs: Sequence[Tensor], total: Tensor) -> Tensor:
     "The items' sums less the log-sum-exp over all codes that could follow each previous code"
     codes, (first, *pairs) = sids.to(total.device).codes, pairs
@@ -286,9 +282,7 @@ def _over_children(sids: SemanticIDs, rows: Tensor, logits: Tensor) -> Tensor:
         parent = torch.repeat_interleave(count, output_size=size)
         at = parent[:, None].expand(-1, n)
         top = logit.new_full((len(total), n), -torch.inf).scatter_reduce(0, at, logit, "amax").detach()
-        mass = F.embedding_bag(
-            torch.arange(len(logit), device=logits.device), (logit - top[parent]).exp(), first, mode="sum"
-        )
+        mass = F.embedding_bag(torch.arange(size, device=at.device), (logit - top[parent]).exp(), first, mode="sum")
         total = (total - mass.log() - top)[parent] + logit
     return total[sids.prefixes[:, -1]]
 

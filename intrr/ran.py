@@ -68,7 +68,7 @@ def unrounded(
     "A block that autocast leaves alone"
     return torch.autocast(device.type, enabled=False) if under_autocast(device) else nullcontext()
 
-# %% ../nbs/31_ran.ipynb #b12a01f5
+# %% ../nbs/31_ran.ipynb #d8047076
 class RAN(nn.Module):
     "The Recursive-Assignment Network (arXiv 2602.20704): two sides, one set of weights"
 
@@ -108,9 +108,11 @@ class RAN(nn.Module):
             token, logits, codes = torch.zeros_like(g), [], []
             for level, book in enumerate(self.books):
                 s = self.similarities(level, g, c, steps) / self.tau  # (n, K_l)
-                soft = s.softmax(-1) @ book  # $\tilde c^l = \sum_k p^l_k E^l_k$, (n, d)
                 code = s.argmax(-1)  # $y^l$, (n,)
-                c = soft + hardness * (book[code] - soft).detach()  # $c^l$, (n, d)
+                c = book[code]  # $E^l_{y^l}$, (n, d)
+                if hardness < 1 or torch.is_grad_enabled():
+                    soft = s.softmax(-1) @ book  # $\tilde c^l = \sum_k p^l_k E^l_k$, (n, d)
+                    c = soft + hardness * (c - soft).detach()  # $c^l$, (n, d)
                 token = token + c  # $x = \sum_l c^l$, (n, d)
                 logits.append(s)
                 codes.append(code)
