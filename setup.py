@@ -25,7 +25,6 @@ setup(
     name=cfg["lib_name"],
     version=cfg["version"],
     description=cfg["description"],
-    url=cfg["git_url"],
     author=cfg["author"],
     author_email=cfg["author_email"],
     keywords=cfg["keywords"],

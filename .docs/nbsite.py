@@ -17,7 +17,7 @@ import sys
 import tempfile
 import textwrap
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -82,11 +82,17 @@ class Links:
 
     page: Path  # The notebook, relative to `nbs`
     names: Mapping[str, Path]  # Public name to its notebook, relative to `nbs`
-    repository: str = ""  # Address of the folder `nbs` where the code is hosted
+    files: dict[str, Path] = field(default_factory=dict)  # Other files that pages link to, by name, relative to `nbs`
 
     def to(self, notebook: Path) -> str:
         "The address of another page"
         return os.path.relpath(page_name(notebook), self.page.parent).replace(os.sep, "/")
+
+    def copied(self, file: Path) -> str:
+        "The address of a file that is no notebook; without an ending it is text"
+        name = file.name if file.suffix else f"{file.name}.txt"
+        self.files[name] = file
+        return os.path.relpath(Path("files") / name, self.page.parent).replace(os.sep, "/")
 
     def name(self, m: re.Match[str]) -> str:
         "A name of the library in backticks, as a link to its entry"
@@ -94,12 +100,12 @@ class Links:
         return m[0] if home is None else f"[{m[0]}]({'' if home == self.page else self.to(home)}#{name})"
 
     def target(self, m: re.Match[str]) -> str:
-        "A link to a notebook leads to its page, one to any other file of the repository to where the code is hosted"
+        "A link to a notebook leads to its page, one to any other file to a copy of it that comes with the site"
         path, _, anchor = m[2].partition("#")
         if not path or re.match(r"[\w+.-]+:", path) or (m[1].startswith("!") and not path.startswith("..")):
             return m[0]
         at = Path(os.path.normpath(self.page.parent / path))
-        to = self.to(at) if at.suffix == ".ipynb" else f"{self.repository}/{at.as_posix()}"
+        to = self.to(at) if at.suffix == ".ipynb" else self.copied(at)
         return f"{m[1]}({to}{'#' + anchor if anchor else ''})"
 
     def __call__(self, text: str) -> str:
@@ -298,15 +304,19 @@ def public_names(root: Path = ROOT) -> dict[str, Path]:
 def write_pages(folder: Path) -> None:
     "Markdown pages of all notebooks into `folder/pages`, and the builder's configuration beside them"
     cfg, nbs, pages, names = settings(), ROOT / "nbs", folder / "pages", public_names()
-    hosted, nav = f"{cfg['git_url']}/blob/{cfg['branch']}/nbs", []
+    nav: list[dict[str, Any]] = []
+    files: dict[str, Path] = {}
     for section, group in navigation():
         for p in group:
             target = pages / page_name(p)
             target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_text(page(nbs / p, Links(p, names, hosted), target.parent), encoding="utf-8")
+            target.write_text(page(nbs / p, Links(p, names, files), target.parent), encoding="utf-8")
         items = [{title_of(read_nb(nbs / p))[0]: page_name(p).as_posix()} for p in group]
         nav += [{section: items}] if section else [{"Home": page_name(p).as_posix()} for p in group]
     shutil.copy(nbs / "styles.css", pages)
+    for name, file in files.items():
+        (pages / "files").mkdir(exist_ok=True)
+        shutil.copy(nbs / file, pages / "files" / name)
     mkdocs = yaml.safe_load((Path(__file__).parent / "mkdocs.yml").read_text(encoding="utf-8"))
     mkdocs |= {"site_name": cfg["title"], "site_description": cfg["description"], "nav": nav}
     (folder / "mkdocs.yml").write_text(yaml.safe_dump(mkdocs), encoding="utf-8")

@@ -26,14 +26,15 @@ from .data import Dataset, pad_runs, row_batches
 from .experiments import Setup
 from .runs import Run, check_replaced, started_recipe
 from .training import Callbacks
+from .protocols import masks_history
 from .readers import write_folder
 from .recipes import Recipe
 from .recommenders import Recommender, model_info
 from .pooling import Pooled
 
 # %% auto #0
-__all__ = ['Asked', 'given', 'user_rows', 'recommend_batch', 'explain_history', 'copy_run', 'TrainedModel', 'open_run',
-           'changed_recipe', 'fit', 'load']
+__all__ = ['Asked', 'given', 'user_rows', 'recommend_batch', 'explain_history', 'copy_run', 'ServedModel', 'TrainedModel',
+           'open_run', 'changed_recipe', 'fit', 'load']
 
 # %% ../nbs/96_front_door.ipynb #ca2e4bf8
 Asked = tuple[list[Any], Tensor, Tensor | None]  # Who, histories of item rows `(B, T)`, and times `(B, T)`
@@ -78,7 +79,7 @@ def user_rows(
 
 # %% ../nbs/96_front_door.ipynb #842d9fd9
 def recommend_batch(
-    model: TrainedModel,
+    model: ServedModel,
     who: Sequence[Any],  # (B,) ids, or numbers of histories
     seen: Tensor,  # (B, T) item rows, right-padded with -1
     times: Tensor | None,  # (B, T) Unix seconds
@@ -111,7 +112,7 @@ def explain_history(
 ) -> pd.DataFrame:
     "The best items for a history, with the parts of their scores"
     net, data = model.recommender, model.data
-    frame = recommend_batch(model, [0], seen, times, k).drop(columns=["user", "rank"])
+    frame = recommend_batch(model, [0], seen, times, k, model.repeats).drop(columns=["user", "rank"])
     row = data.rows(frame["item"])
     if isinstance(net, Pooled):
         parts = net.parts(seen, times if net.uses_times else None)
@@ -144,8 +145,8 @@ def copy_run(
 
 # %% ../nbs/96_front_door.ipynb #a191ab45
 @dataclass(eq=False)
-class TrainedModel:
-    "A trained model with its data, which speaks in the ids of the data"
+class ServedModel:
+    "A trained model with its data, asked in the ids of the data"
 
     run: Run  # The folder that holds it
     name: str = "intrr"  # A name in `MODELS`
@@ -161,6 +162,11 @@ class TrainedModel:
         "The model itself: histories of item rows in, a score for every item out"
         return self.run.load(self.name, self.device)[0]
 
+    @cached_property
+    def repeats(self) -> bool:
+        "Whether people repeat items in these data: then their history is recommended too, unless told otherwise"
+        return not masks_history(self.data)
+
     def __repr__(self) -> str:
         return f"TrainedModel({self.name!r} on {self.data!r}, in {self.run.folder})"
 
@@ -169,10 +175,11 @@ class TrainedModel:
         users: Iterable[Any] | None = None,  # Ids of users of the data; default: all, if no histories are given
         histories: Sequence[Sequence[Any]] | None = None,  # Item ids, oldest first, of people who are not in the data
         k: int = 10,  # Items each
-        repeat: bool = False,  # Recommend also what stands in the history
+        repeat: bool | None = None,  # Recommend also what stands in the history; default: where people repeat items
     ) -> pd.DataFrame:  # Columns `user` (with histories their number), `rank` from 1, `item`, `title`, `score`
         "The best items for users or histories; raises `InputError` for unknown ids"
         asked = given(self.data, users, histories)
+        repeat = self.repeats if repeat is None else repeat
         return pd.concat([recommend_batch(self, *batch, k, repeat) for batch in asked], ignore_index=True)
 
     def write_recommendations(
@@ -180,9 +187,10 @@ class TrainedModel:
         path: str | Path,  # A parquet file
         users: Iterable[Any] | None = None,  # Default: all
         k: int = 10,
-        repeat: bool = False,
+        repeat: bool | None = None,
     ) -> None:
         "Recommend for many users, in memory for one batch of them"
+        repeat = self.repeats if repeat is None else repeat
         with atomic_path(path) as part:
             writer = None
             for batch in given(self.data, users):
@@ -191,6 +199,10 @@ class TrainedModel:
                 writer.write_table(table)
             if writer:
                 writer.close()
+
+# %% ../nbs/96_front_door.ipynb #2f00527b
+class TrainedModel(ServedModel):
+    "A trained model with its data, which speaks in the ids of the data"
 
     def evaluate(self, progress: bool = True) -> pd.DataFrame:  # A row per protocol and mask, a column per metric
         "Score the test part, once; the record is kept in the folder"

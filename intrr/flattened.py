@@ -19,18 +19,18 @@ from .recommenders import LevelLoss, SequenceModel, make_backbone, n_targets, re
 from .sids import SemanticIDs
 
 # %% auto #0
-__all__ = ['CodeTokens', 'FlatSID', 'TIGER']
+__all__ = ['CodeTokens', 'BeamDecoder', 'FlatSID', 'cut_prefix', 'TIGER']
 
 # %% ../nbs/43_flattened.ipynb #9f70f0bd
 class CodeTokens(SequenceModel):
-    "$L$ tokens an item; recommends by a beam over the valid IDs"
+    "$L$ tokens per item, and one head per level"
 
     first: Tensor
 
     def __init__(
         self,
         sids: SemanticIDs,  # Stage-1 Semantic IDs, unique
-        recipe: Recipe | None = None,  # `Recipe.flat()` if not told
+        recipe: Recipe | None = None,  # Default: `Recipe.flat()`
         features: Tensor | None = None,  # Text features of the items, `(N, F)`, where the recipe has text
     ):
         super().__init__(sids.n_items, recipe or Recipe.flat())
@@ -52,7 +52,7 @@ class CodeTokens(SequenceModel):
         self,
         items: Tensor,  # Item rows, any shape; -1 gives zeros
     ) -> Tensor:  # `(..., L, d)`
-        "The codewords of each item; its text joins the last one, which no code of the same item is predicted from"
+        "The codewords of each item; its text is added to the last one, which predicts no code of the same item"
         x = self.codewords(self.level_loss.codes[items] + self.first)
         if self.text is not None:
             x = torch.cat([x[..., :-1, :], x[..., -1:, :] + self.text_part(items)[..., None, :]], -2)
@@ -65,9 +65,13 @@ class CodeTokens(SequenceModel):
     def level_logits(
         self,
         states: Tensor,  # `(..., L, d)`: the state before each code
-    ) -> list[Tensor]:  # A level's, `(..., K_l)` each
-        "A head a level"
+    ) -> list[Tensor]:  # Per level, `(..., K_l)` each
+        "One head per level"
         return [head(states[..., level, :]) for level, head in enumerate(self.heads)]
+
+# %% ../nbs/43_flattened.ipynb #0a2c4089
+class BeamDecoder(CodeTokens):
+    "Recommends by a beam over the valid IDs"
 
     @abstractmethod
     def next_logits(
@@ -75,13 +79,13 @@ class CodeTokens(SequenceModel):
         histories: Tensor,  # Item rows, `(B, T)`, right-padded with -1
         times: Tensor | None = None,  # Unix seconds, `(B, T)` long
     ) -> NextLogits:
-        "What the beam asks for each level's logits"
+        "What gives the beam the logits of each level"
 
     @torch.no_grad()
     def best(
         self, histories: Tensor, k: int, times: Tensor | None = None, beam: int | None = None
     ) -> tuple[Tensor, Tensor]:
-        "The best that the beam reaches"
+        "The best items that the beam reaches"
         x, times = self.recent(histories, times)
         width = min(max(beam or self.recipe.beam, k), self.n_items)
         return beam_search(self.sids, self.next_logits(x, times), width, k, self.recipe.decoding)
@@ -103,7 +107,7 @@ class CodeTokens(SequenceModel):
     uses_backbone=True,
     tokens=None,
 )
-class FlatSID(CodeTokens):
+class FlatSID(BeamDecoder):
     "The flattened baseline: a causal backbone over the codes of the history"
 
     def __init__(self, sids: SemanticIDs, recipe: Recipe | None = None, features: Tensor | None = None):
@@ -115,14 +119,14 @@ class FlatSID(CodeTokens):
         self,
         times: Tensor | None,  # Unix seconds of the items, `(B, T)` long
     ) -> tuple[Tensor, ...]:  # `times` and `now` of each code for the backbone, `(B, T * L)` each; none without times
-        "When each code happened, and from when it looks back: an item's time is known with its last code"
+        "Times of the codes, and those from which they look back: an item's time is known with its last code"
         if times is None:
             return ()
         each, late = times.repeat_interleave(self.sids.levels, 1), self.sids.levels - 1
         return each, torch.cat([each[:, :late], each], 1)[:, : each.shape[1]]
 
     def losses(self, sequences: Tensor, times: Tensor | None = None, whole: Tensor | None = None) -> dict[str, Tensor]:
-        "A cross-entropy a level, at every position"
+        "One cross-entropy per level, at every position"
         y, levels, count = sequences[:, 1:], self.sids.levels, n_targets(sequences if whole is None else whole)
         tokens = self.code_tokens(sequences).flatten(1, 2)[:, :-1]
         h = self.backbone(tokens, *(t[:, :-1] for t in self.code_times(times)))[:, levels - 1 :]
@@ -130,7 +134,7 @@ class FlatSID(CodeTokens):
         return {"recommendation": self.level_loss(self.level_logits(h), self.select_valid(y >= 0, y), count)}
 
     def next_logits(self, histories: Tensor, times: Tensor | None = None) -> NextLogits:
-        "The history once, then a token a beam and level"
+        "The history once, then one token per beam and level"
         lengths = (histories >= 0).sum(1) * self.sids.levels
         last, cache = self.backbone.prefill(self.code_tokens(histories).flatten(1, 2), lengths, *self.code_times(times))
 
@@ -143,6 +147,16 @@ class FlatSID(CodeTokens):
 
         return step
 
+# %% ../nbs/43_flattened.ipynb #44f1f94c
+def cut_prefix(
+    sequences: Tensor,  # Item rows, `(n, T + 1)`
+    last: Tensor,  # Where each history ends, `(n,)`; the next item is the target
+) -> tuple[Tensor, Tensor]:  # Histories, `(n, t)`, right-padded with -1; targets, `(n,)`
+    "A prefix of each sequence and the item after it"
+    place = torch.arange(int(last.max()) + 1, device=last.device)
+    history = sequences[:, : len(place)].masked_fill(place > last[:, None], -1)
+    return history, sequences.gather(1, last[:, None] + 1)[:, 0]
+
 # %% ../nbs/43_flattened.ipynb #e7466861
 @register(
     "tiger",
@@ -154,7 +168,7 @@ class FlatSID(CodeTokens):
     uses_sids=True,
     tokens=None,
 )
-class TIGER(CodeTokens):
+class TIGER(BeamDecoder):
     "Encoder-decoder over Semantic IDs (Rajput et al. 2023), with the same IDs as the other models"
 
     can_be_fixed = False
@@ -166,9 +180,9 @@ class TIGER(CodeTokens):
         self.net = EncoderDecoder(r.dim, r.layers, r.heads, r.head_dim, r.ff, r.dropout, r.ff_layers)
 
     def losses(self, sequences: Tensor, times: Tensor | None = None, whole: Tensor | None = None) -> dict[str, Tensor]:
-        "A cross-entropy a level, for every prefix of every history, like lengths together; times are not looked at"
+        "One cross-entropy per level, for every prefix of every history, similar lengths together; times are ignored"
         if self.fixed:
-            raise InputError("TIGER: an example a prefix has no fixed shape; train it with fixed=False")
+            raise InputError("TIGER: one example per prefix has no fixed shape; train it with fixed=False")
         row, place = (sequences[:, 1:] >= 0).nonzero(as_tuple=True)
         count = n_targets(sequences if whole is None else whole)
         parts = [i for i in place.argsort(stable=True).tensor_split(4) if len(i)]
@@ -178,13 +192,11 @@ class TIGER(CodeTokens):
     def prefix_loss(
         self,
         sequences: Tensor,  # Item rows, `(n, T + 1)`
-        last: Tensor,  # Where each history ends, `(n,)`; the item behind it is the target
+        last: Tensor,  # Where each history ends, `(n,)`; the next item is the target
         count: Tensor,  # What the sum is divided by
-    ) -> Tensor:  # Nats a target
-        "Cross-entropy of the item behind a prefix"
-        place = torch.arange(int(last.max()) + 1, device=last.device)
-        history = sequences[:, : len(place)].masked_fill(place > last[:, None], -1)
-        target = sequences.gather(1, last[:, None] + 1)[:, 0]
+    ) -> Tensor:  # Nats per target
+        "Cross-entropy of the item after a prefix"
+        history, target = cut_prefix(sequences, last)
         start = self.start.expand(len(target), 1, -1)
         h = self.net.decode(torch.cat([start, self.code_tokens(target)[:, :-1]], 1), self.memory(history))
         return self.level_loss(self.level_logits(h), target, count)
@@ -194,7 +206,7 @@ class TIGER(CodeTokens):
         return self.net.encode(self.code_tokens(histories).flatten(1, 2), (histories >= 0).sum(1) * self.sids.levels)
 
     def next_logits(self, histories: Tensor, times: Tensor | None = None) -> NextLogits:
-        "The history once, then a token a beam and level; times are not looked at"
+        "The history once, then one token per beam and level; times are ignored"
         cache = self.memory(histories)
 
         def step(level: int, code: Tensor | None, beam: Tensor | None) -> Tensor:

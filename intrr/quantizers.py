@@ -155,10 +155,10 @@ def minibatch_kmeans(
         codebook = codebook + (count / seen.clamp(min=1))[:, None] * (average - codebook)
     return codebook
 
-# %% ../nbs/22_quantizers.ipynb #1ba40a7c
+# %% ../nbs/22_quantizers.ipynb #2f83e0a0
 QUANTIZERS: dict[str, type[Quantizer]] = {}  # Filled by the subclasses of `Quantizer` that have a name
 
-
+# %% ../nbs/22_quantizers.ipynb #1ba40a7c
 @dataclass
 class Quantizer(ABC):
     "Settings and learned tensors of a quantizer; a subclass gives `fit`, `encode` and `decode`"

@@ -20,6 +20,7 @@ from .explorer.numbers import network_of
 from .explorer.ranking import part_lifts, part_scores
 from .health import health_text
 from .intrr_model import IntRR
+from .protocols import masks_history
 from .records import markdown_table
 from .recommenders import Recommender
 from .redistribution import pick_groups, redistribution_heatmap, redistribution_of
@@ -45,8 +46,9 @@ def recommend_after(
     k: int,  # Items, at most
     times: Tensor | None = None,  # (1, T) Unix seconds
 ) -> dict[str, Any]:  # `history` and `recommendations`: lists of `describe_items`, the latter with score and shares
-    "The best items to follow a history; raises `InputError` for a `k` that the catalogue does not have"
-    score, rows = model.topk(history, k, exclude=history, times=times)
+    "The best items after a history, without its own unless people repeat items; raises `InputError` for a wrong `k`"
+    left_out = history if masks_history(run.dataset) else None
+    score, rows = model.topk(history, k, exclude=left_out, times=times)
     if bool(score.isnan().any()):
         raise InputError("model: its scores are not numbers; the weights are damaged, train it again")
     left = score[0] > -torch.inf

@@ -30,7 +30,7 @@ from intrr.quantizers import (
 
 # %% auto #0
 __all__ = ['OPTIMIZERS', 'Codebooks', 'reset_dead_codes', 'has_converged', 'GradientTraining', 'RVQ', 'AutoEncoder',
-           'ReferenceAutoEncoder', 'RQVAE']
+           'ReferenceAutoEncoder', 'train_autoencoder', 'RQVAE']
 
 # %% ../nbs/23_rqvae.ipynb #1fe22971
 class Codebooks(nn.Module):
@@ -273,6 +273,23 @@ class ReferenceAutoEncoder(AutoEncoder):
             book.copy_(minibatch_kmeans([rest] * 1000, kmeans_plus_plus(rest, len(book), generator, trials=1)))
             rest = rest - book[nearest_codeword(rest, book)[0]]
 
+# %% ../nbs/23_rqvae.ipynb #83153cb4
+def train_autoencoder(
+    settings: RQVAE,
+    model: AutoEncoder,  # Changed in place
+    x: Tensor,  # Embeddings, `(N, d)`
+    generator: torch.Generator,
+    progress: bool,
+) -> list[dict[str, Any]]:  # How it went, a row per epoch or step
+    "Encoder and decoder alone, then the codebooks from k-means on the latents, then all together"
+    trace: list[dict[str, Any]] = []
+    if not settings.released:
+        model.mean, model.std, model.warm = x.mean(0), x.std(0).clamp(min=1e-6), True
+        alone = settings.train(model, x, settings.warmup, generator, progress)
+        trace, model.warm = [{"part": "autoencoder", **o} for o in alone], False
+    model.start(x[draw_rows(len(x), settings.buffer, generator)] if settings.steps else x, generator)
+    return trace + [{"part": "all", **o} for o in settings.train(model, x, settings.epochs, generator, progress)]
+
 # %% ../nbs/23_rqvae.ipynb #b0c09edb
 @dataclass
 class RQVAE(GradientTraining, Quantizer, name="rqvae", label="RQ-VAE"):
@@ -306,14 +323,8 @@ class RQVAE(GradientTraining, Quantizer, name="rqvae", label="RQ-VAE"):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
             model = self.network(x.shape[1])
-        trace: list[dict[str, Any]] = []
-        if not self.released:
-            model.mean, model.std, model.warm = x.mean(0), x.std(0).clamp(min=1e-6), True
-            trace += [{"part": "autoencoder", **o} for o in self.train(model, x, self.warmup, generator, progress)]
-            model.warm = False
-        model.start(x[draw_rows(len(x), self.buffer, generator)] if self.steps else x, generator)
-        trace += [{"part": "all", **o} for o in self.train(model, x, self.epochs, generator, progress)]
-        self.state, self.trace = {k: v.detach() for k, v in model.state_dict().items()}, trace
+        self.trace = train_autoencoder(self, model, x, generator, progress)
+        self.state = {k: v.detach() for k, v in model.state_dict().items()}
         return self
 
     def fitted(self) -> AutoEncoder:

@@ -161,10 +161,11 @@ def test_formulas():
 
 
 def test_links():
-    links = Links(Path("tutorials/quickstart.ipynb"), {"RAN": Path("31_ran.ipynb")}, "https://code.example/nbs")
+    links = Links(Path("tutorials/quickstart.ipynb"), {"RAN": Path("31_ran.ipynb")})
     assert links("`RAN` of [RAN](../31_ran.ipynb#RAN)") == "[`RAN`](../ran.md#RAN) of [RAN](../ran.md#RAN)"
     assert links("see `RAN()`") == "see [`RAN()`](../ran.md#RAN)"
-    assert links("[a](../results/a.json)") == "[a](https://code.example/nbs/results/a.json)"
+    assert links("[a](../results/a.json), [b](../../LICENSE)") == "[a](../files/a.json), [b](../files/LICENSE.txt)"
+    assert links.files == {"a.json": Path("results/a.json"), "LICENSE.txt": Path("../LICENSE")}
     same = "`RANs`, [out](https://a.b/c) ![x](images/x.png)\n```\n[a](b.ipynb), `RAN`\n```"
     assert links(same) == same
     assert Links(Path("31_ran.ipynb"), {"RAN": Path("31_ran.ipynb")})("`RAN`") == "[`RAN`](#RAN)"
