@@ -142,18 +142,18 @@ class IntRRLosses(IntRRTokens):
     def losses(self, sequences: Tensor, times: Tensor | None = None, whole: Tensor | None = None) -> dict[str, Tensor]:
         "$L_{rec}$ at every position, and $\\lambda L_{aln}$ over the items of the batch, from the similarities $s^l$"
         x, y = sequences[:, :-1], sequences[:, 1:]  # (B, T)
-        whole, seen = sequences if whole is None else whole, self.at(x >= 0, x)
+        whole, seen = sequences if whole is None else whole, self.select_valid(x >= 0, x)
         items, place = (seen.clamp(min=0), None) if self.fixed else seen.unique(return_inverse=True)
         v = self.item_vectors() if self.recipe.item_term else None
         out = self.redistribute(items, None if v is None else v[items])
         h = self.states(x, out.token if place is None else out.token[place], times)  # (B, T, d)
-        target, count = self.at(y >= 0, y), n_targets(whole)
-        parts = {"recommendation": self.recommendation_loss(self.at(y >= 0, h), target, count, v)}
+        target, count = self.select_valid(y >= 0, y), n_targets(whole)
+        parts = {"recommendation": self.recommendation_loss(self.select_valid(y >= 0, h), target, count, v)}
         if self.recipe.alignment and self.recipe.assignment not in ("static", "none"):
             if self.recipe.alignment_over == "items":
                 weight = occurrence_weights(seen, whole[:, :-1])
             else:
-                weight = self.at(x >= 0, targets_behind(sequences)) / targets_behind(whole).sum().clamp(min=1)
+                weight = self.select_valid(x >= 0, targets_behind(sequences)) / targets_behind(whole).sum().clamp(min=1)
             if place is not None:
                 weight = weight.new_zeros(len(items)).index_add(0, place, weight)
             s = [logits * self.ran.tau for logits in out.logits]  # $s^l$, (n, K_l)
