@@ -72,7 +72,12 @@ def described(
 
     for option, p in inspect.signature(fn).parameters.items():
         shown = "" if p.default in (None, ()) else None  # no "(default: None)": the comment says the default
-        told = tyro.conf.arg(help=comments[option], metavar=_metavar(hints[option]), help_behavior_hint=shown)
+        told = tyro.conf.arg(
+            name=option.rstrip("_").replace("_", "-"),  # `from_` is --from
+            help=comments[option],
+            metavar=_metavar(hints[option]),
+            help_behavior_hint=shown,
+        )
         call.__annotations__[option] = Annotated[hints[option], told]  # ty: ignore[invalid-type-form]
     call.__doc__ = f"{fn.__doc__}\n\nExample: {EXAMPLES[name]}"
     return call

@@ -23,7 +23,7 @@ from .explorer.numbers import Explorer
 from .explorer.page import check_page_folder, page_files, write_page
 from .importing import import_data
 from .matrix import stage_one
-from .runs import Run, check_replaced, evaluate_baseline, started_recipe
+from .runs import Run, check_replaced, evaluate_baseline, run_from_sids, started_recipe
 from .health import health_text
 from .matrix import make_matrix, run_matrix, time_left
 from .new_items import add_items
@@ -133,13 +133,15 @@ def sids(
     size: int | None = None,  # Codewords per level; default: 128, or 32 below 5,000 items
     ties: int | None = None,  # Shuffle items of one time by this seed; default: the order of the file
     seed: int = 0,  # Of the quantizer
+    from_: Path | None = None,  # Own Semantic IDs in the place of a quantizer's: index.json, a table, .npy or .pt
     device: str = "auto",  # cpu, cuda, cuda:1, …; auto: the GPU where there is one
     json: bool = False,  # Print one JSON object
 ) -> dict[str, Any]:  # The folder, and the health card
     "Stage 1: make Semantic IDs from item text, and print their health card"
     pick_device(device)
     setup = Setup(data, ties, encoder, quantizer, levels, size, seed, quantizer_recipe)
-    run = Run.create(out or run_folder(data), setup, device)
+    folder = out or run_folder(data)
+    run = run_from_sids(folder, setup, from_) if from_ else Run.create(folder, setup, device)
     card = run.health()
     print(f"{run.dataset}\n{run.sids}\n\n{health_text(card)}\n\nwritten to {run.folder}")
     made = {"items": run.sids.n_items, "sizes": run.sids.sizes}

@@ -9,7 +9,7 @@ import importlib
 import re
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from operator import attrgetter
 from typing import Any
 
@@ -22,7 +22,8 @@ from .core import InputError
 from .frames import check_interactions, drop_short_histories, items_from_frame, k_core
 
 # %% auto #0
-__all__ = ['pad_runs', 'Split', 'Protocol', 'history_rows', 'Dataset', 'row_batches', 'rows_of_users', 'row_weights']
+__all__ = ['pad_runs', 'Split', 'Protocol', 'history_rows', 'dataset_from_frames', 'Dataset', 'row_batches', 'rows_of_users',
+           'row_weights']
 
 # %% ../nbs/10_data.ipynb #9c989dd4
 def pad_runs(
@@ -46,14 +47,15 @@ class Split:
     stop: Tensor  # (R,) where it stops, exclusive
     target: Tensor | None  # (R,) item row to be predicted; none in training
     user: Tensor | None = None  # (R,) user number of each row; none where the rows are the users
-    end: Tensor | None = None  # (R,) where the right answers end, which start at `stop`; none where there is but one
+    end: Tensor | None = None  # (R,) where the right answers end, which start at `stop`; none where there is only one
 
     def __len__(self) -> int:
         return len(self.start)
 
     def __repr__(self) -> str:
-        items = f"{len(self):,} histories of {int(self.lengths.sum()):,} items"
-        return f"Split({self.dataset.name!r}, {self.part}: {items})"
+        return (
+            f"Split({self.dataset.name!r}, {self.part}: {len(self):,} histories of {int(self.lengths.sum()):,} items)"
+        )
 
     @property
     def lengths(self) -> Tensor:
@@ -68,41 +70,32 @@ class Split:
         "The most recent items of each history; raises `InputError` if `max_len` is below 1"
         return _last(self, self.dataset.flat, rows, max_len)
 
-    def times(
-        self,
-        rows: Tensor | None = None,  # (B,) which rows; default: all
-        max_len: int | None = 20,  # As in `histories`
-    ) -> Tensor | None:  # (B, T) Unix seconds, padded on the right with -1; none if the dataset has no times
-        "When the items of `histories` were taken, in the same places; raises `InputError` if `max_len` is below 1"
+    def times(self, rows: Tensor | None = None, max_len: int | None = 20) -> Tensor | None:
+        "(B, T): Unix seconds of the items that `histories` gives for the same arguments; none without times"
         return None if self.dataset.times is None else _last(self, self.dataset.times, rows, max_len)
 
     def full(self, rows: Tensor | None = None) -> Tensor:
-        "(B, T): the whole history of each of `rows`: what is masked when nobody takes an item twice"
+        "(B, T): the whole history of each of `rows`: what is masked where items are not repeated"
         return self.histories(rows, None)
 
     def answers(self, rows: Tensor | None = None) -> Tensor | None:
-        "(B, A): all right answers to each of `rows`, padded with -1; none where each row has but its target"
-        if self.end is None:
-            return None
-        stop, end = (self.stop, self.end) if rows is None else (self.stop[rows], self.end[rows])
-        return pad_runs(self.dataset.flat, stop, end)
+        "(B, A): all right answers to each of `rows`, padded with -1; none where each row has only its target"
+        part = self if rows is None else self.take(rows)
+        return None if part.end is None else pad_runs(self.dataset.flat, part.stop, part.end)
 
     def in_a_row(self) -> tuple[Tensor, Tensor]:
         "(M,) the items of all histories, one after another, and (M,) the row of each"
         row = torch.repeat_interleave(self.lengths)
-        before = self.lengths.cumsum(0) - self.lengths  # items of the rows before
-        return self.dataset.flat[self.start[row] + torch.arange(len(row)) - before[row]], row
+        return self.dataset.flat[(self.stop - self.lengths.cumsum(0))[row] + torch.arange(len(row))], row
 
     def pairs(self, gap: int = 1) -> tuple[Tensor, Tensor]:
-        "(P,) each: the items that stand so many steps apart in one history, the earlier ones and the later ones"
+        "(P,) each: the items so many steps apart in one history, the earlier ones and the later ones"
         items, row = self.in_a_row()
-        same = row[:-gap] == row[gap:]
-        return items[:-gap][same], items[gap:][same]
+        return items[:-gap][same := row[:-gap] == row[gap:]], items[gap:][same]
 
     def take(self, rows: Tensor) -> Split:
         "The same part with these rows (B,) only"
-        at = {f.name: getattr(self, f.name) for f in fields(self)}
-        return replace(self, **{name: x[rows] for name, x in at.items() if isinstance(x, Tensor)})
+        return replace(self, **{name: x[rows] for name, x in vars(self).items() if isinstance(x, Tensor)})
 
 # %% ../nbs/10_data.ipynb #a3e517ba
 def _last(split: Split, flat: Tensor, rows: Tensor | None, max_len: int | None) -> Tensor:
@@ -170,6 +163,32 @@ def history_rows(
         raise InputError(f"{where(int(np.searchsorted(np.cumsum(lengths), m, 'right')))}: {what}")
     return rows
 
+# %% ../nbs/10_data.ipynb #278a308f
+def dataset_from_frames(
+    cls: type[Dataset],
+    interactions: pd.DataFrame,  # Columns `user`, `item` and perhaps `time` (dates or Unix time)
+    items: pd.DataFrame,  # Columns `id`, and `title`, `brand`, `categories` or `genres`, `keywords` or `text`
+    name: str = "frame",
+    min_history: int | None = None,  # Leave out users with fewer interactions; default: refuse those below 3
+    core: int | None = None,  # Keep the k-core: users and items with at least so many interactions; default: all
+) -> Dataset:  # Item rows as in `items`, users by first appearance
+    "A dataset from two data frames; raises `InputError` that names the column and row"
+    frame, table = check_interactions(interactions), items_from_frame(items)
+    if core is not None:
+        frame = k_core(frame, core)
+        table = table[table["id"].isin(frame["item"])].reset_index(drop=True)
+    if min_history is not None:
+        frame = drop_short_histories(frame, max(3, min_history))
+    if not len(frame):
+        raise InputError("interactions: nobody is left; choose a smaller core or min_history")
+    lengths = frame.groupby("user", sort=False).size()
+    users, ids = lengths.index.to_numpy(), frame["item"].astype(str).to_numpy(object)
+    remedy = "leave this user out, or all such users by min_history=3"
+    rows = history_rows(users, ids, lengths.to_numpy(), table, lambda u: "interactions", remedy)
+    offsets = torch.from_numpy(np.concatenate([[0], lengths.cumsum()]).astype(np.int64))
+    times = torch.tensor(frame["time"].to_numpy()) if "time" in frame else None
+    return cls(name, table, torch.from_numpy(rows), offsets, users, times)
+
 # %% ../nbs/10_data.ipynb #35de05ae
 @dataclass(frozen=True, eq=False)
 class Dataset:
@@ -182,18 +201,7 @@ class Dataset:
     users: np.ndarray  # (U,) outside ids of the users
     times: Tensor | None = None  # (M,) Unix seconds, non-decreasing in each history
     protocol: Protocol = Protocol()  # What `train`, `valid`, `test` and `popularity` follow
-
-    @classmethod
-    def from_frame(
-        cls,
-        interactions: pd.DataFrame,  # Columns `user`, `item` and perhaps `time` (dates or Unix time)
-        items: pd.DataFrame,  # Columns `id`, and `title`, `brand`, `categories` or `genres`, `keywords` or `text`
-        name: str = "frame",
-        min_history: int | None = None,  # Leave out users with fewer interactions; default: refuse those below 3
-        core: int | None = None,  # Keep the k-core: users and items with at least so many interactions; default: all
-    ) -> Dataset:  # Item rows as in `items`, users by first appearance
-        "A dataset from two data frames; raises `InputError` that names the column and row"
-        return _dataset_from_frames(interactions, items, name, min_history, core)
+    from_frame = classmethod(dataset_from_frames)
 
     @property
     def n_items(self) -> int:
@@ -297,31 +305,6 @@ def row_weights(
         return torch.ones(len(split))
     _, number, count = split.user.unique(return_inverse=True, return_counts=True)
     return 1 / count[number].float()
-
-# %% ../nbs/10_data.ipynb #278a308f
-def _dataset_from_frames(
-    interactions: pd.DataFrame,  # Columns `user`, `item` and perhaps `time`
-    items: pd.DataFrame,  # Columns `id`, and `title`, `brand`, `categories` or `genres`, `keywords` or `text`
-    name: str,
-    min_history: int | None = None,
-    core: int | None = None,
-) -> Dataset:
-    "What `Dataset.from_frame` gives"
-    frame, table = check_interactions(interactions), items_from_frame(items)
-    if core is not None:
-        frame = k_core(frame, core)
-        table = table[table["id"].isin(frame["item"])].reset_index(drop=True)
-    if min_history is not None:
-        frame = drop_short_histories(frame, max(3, min_history))
-    if not len(frame):
-        raise InputError("interactions: nobody is left; choose a smaller core or min_history")
-    lengths = frame.groupby("user", sort=False).size()
-    users, ids = lengths.index.to_numpy(), frame["item"].astype(str).to_numpy(object)
-    remedy = "leave this user out, or all such users by min_history=3"
-    rows = history_rows(users, ids, lengths.to_numpy(), table, lambda u: "interactions", remedy)
-    offsets = torch.from_numpy(np.concatenate([[0], lengths.cumsum()]).astype(np.int64))
-    times = torch.tensor(frame["time"].to_numpy()) if "time" in frame else None
-    return Dataset(name, table, torch.from_numpy(rows), offsets, users, times)
 
 # %% ../nbs/10_data.ipynb #610a77fb
 _MOVED = {

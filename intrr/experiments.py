@@ -32,18 +32,19 @@ from .synthetic import open_dataset
 from .text import DEFAULT_ENCODER, encode_texts
 
 # %% auto #0
-__all__ = ['QUANTIZER_RECIPES', 'SIZES', 'SMALL_CATALOGUE', 'check_setup', 'Setup', 'Experiment', 'size_recipe',
+__all__ = ['QUANTIZER_RECIPES', 'GIVEN', 'SIZES', 'SMALL_CATALOGUE', 'check_setup', 'Setup', 'Experiment', 'size_recipe',
            'catalogue_recipe', 'data_fingerprint', 'folder_fingerprint', 'describe_changes']
 
 # %% ../nbs/63_experiments.ipynb #431498d0
 QUANTIZER_RECIPES = ("recommended", "paper")  # Our settings of a quantizer, or those of its `paper`
+GIVEN = "given"  # In the place of a quantizer: the Semantic IDs came from a file
 
 # %% ../nbs/63_experiments.ipynb #6e04b5de
 def check_setup(
     setup: Setup,
 ) -> None:
     "Raise `InputError` for an unknown quantizer, recipe, protocol or fit, or a number that is too small"
-    if setup.quantizer not in QUANTIZERS:
+    if setup.quantizer not in (*QUANTIZERS, GIVEN):
         raise InputError(f"no quantizer '{setup.quantizer}'; known: {', '.join(QUANTIZERS)}")
     if setup.quantizer_recipe not in QUANTIZER_RECIPES:
         known = ", ".join(QUANTIZER_RECIPES)
@@ -61,7 +62,7 @@ class Setup:
     data: str = "synthetic"  # A dataset folder, or `synthetic`
     ties: int | None = None  # Seed by which items of one time are shuffled; none: the order of the file
     encoder: str | None = None  # See `encode_texts`; default: `tfidf` for `synthetic`, else MiniLM
-    quantizer: str = "rkmeans"  # A name in `QUANTIZERS`
+    quantizer: str = "rkmeans"  # A name in `QUANTIZERS`, or `GIVEN`
     levels: int = 3  # Semantic levels, without the collision code
     size: int | None = None  # Codewords per level; default: 128, below 5,000 items 32, or as many as items
     seed: int = 0  # Of the quantizer
@@ -99,6 +100,8 @@ class Setup:
 
     def fit_quantizer(self, embeddings: Tensor, progress: bool = True) -> Quantizer:
         "Stage 1: a quantizer that has learned from embeddings"
+        if self.quantizer == GIVEN:
+            raise InputError("quantizer 'given': the IDs come from a file; name it with 'intrr sids --from FILE'")
         size = self.size or (128 if len(embeddings) >= 5000 else min(32, len(embeddings)))
         kind: Any = QUANTIZERS[self.quantizer]
         make = kind.paper if self.quantizer_recipe == "paper" else kind

@@ -73,7 +73,7 @@ def kept_file(
 ) -> Path:
     "What a run has kept; raises `InputError` where it was made before runs kept it"
     if not (path := run.folder / name).exists():
-        raise InputError(f"{run.folder}: no {name}, by which new items are read; make the run again")
+        raise InputError(f"{run.folder}: no {name}, by which new items are read; make the run again, by a quantizer")
     return path
 
 # %% ../nbs/67_new_items.ipynb #38c00012

@@ -32,10 +32,16 @@ from intrr.core import (
     to_jsonable,
 )
 from .data import Dataset
+<<<<<<< HEAD
 from .evaluation import all_metrics, best_items, beyond_accuracy, evaluate, first_rows, rank_targets
 from .experiments import Experiment, Setup, catalogue_recipe, data_fingerprint, folder_fingerprint
+=======
+from .evaluation import all_metrics, evaluate, rank_targets
+from .experiments import GIVEN, Experiment, Setup, catalogue_recipe, data_fingerprint, folder_fingerprint
+>>>>>>> main
 from .features import TextFeatures
 from .health import health_card
+from .id_files import read_sids
 from .intrr_model import IntRR
 from .pooling import Pooled, load_pooled, save_pooled
 from .protocols import masks_history
@@ -52,7 +58,7 @@ from .tuning import fit_baseline, pool_with_transitions
 __all__ = ['sids_fingerprint', 'weights_origin', 'train_model', 'load_model', 'make_record', 'compared_models', 'rank_and_list',
            'evaluate_experiment', 'check_own_files', 'write_run', 'read_setup', 'read_run', 'RunFolder', 'run_features',
            'checkpoint_path', 'check_replaced', 'started_recipe', 'epoch_saver', 'train_in_folder', 'weights_path',
-           'Run', 'evaluate_baseline']
+           'Run', 'run_from_sids', 'evaluate_baseline']
 
 # %% ../nbs/64_runs.ipynb #a2c0c6c1
 def sids_fingerprint(
@@ -478,6 +484,25 @@ class Run(RunFolder):
         save_ranks(found, self.folder / f"{model}.ranks.safetensors")
         save_json(rec, self.folder / f"{model}.json")
         return rec
+
+# %% ../nbs/64_runs.ipynb #093f3a6f
+def run_from_sids(
+    folder: str | Path,
+    setup: Setup,  # Data, protocol and encoder
+    source: str | Path,  # A file that `read_sids` reads
+) -> Run:
+    "A run with IDs from a file; an existing folder is opened if its IDs are the same, else refused"
+    dataset = setup.open()
+    sids, folder = read_sids(source, dataset.items), Path(folder)
+    setup = replace(setup, quantizer=GIVEN, levels=sids.levels - 1, size=None)
+    if not (folder / "run.json").exists():
+        check_own_files(folder)
+        sids.save(folder / "sids.safetensors")
+        save_json({"setup": setup, "data": data_fingerprint(dataset)}, folder / "run.json")
+        return Run(folder, setup, dataset, sids)
+    if (run := Run.open(folder)).setup != setup or not torch.equal(run.sids.codes, sids.codes):
+        raise InputError(f"{folder}: holds a run with other IDs or another setup; name another folder or remove it")
+    return run
 
 # %% ../nbs/64_runs.ipynb #45563a06
 def evaluate_baseline(

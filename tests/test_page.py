@@ -5,12 +5,16 @@ With the environment variable PAGE_PICTURES, a folder, pictures of the views are
 import importlib.util
 import os
 import shutil
+import threading
 from dataclasses import replace
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 import torch
 
+from intrr.cli import main
 from intrr.core import InputError
 from intrr.experiments import Setup, size_recipe
 from intrr.explorer import Explorer
@@ -70,13 +74,12 @@ def browser():
         browser.close()
 
 
-def opened(browser, folder, anchor="", **how):
+def opened(browser, folder, anchor="", address=None, **how):
     "The page when it can rank; it must ask for nothing but its own files and have nothing to complain of"
     tab = browser.new_page(**how)
-    tab.wrong = []
+    tab.wrong, root = [], address or folder.as_uri()
     tab.on("console", lambda message: tab.wrong.append(message.text))
     tab.on("pageerror", lambda error: tab.wrong.append(str(error)))
-    root = folder.as_uri()
     tab.on("request", lambda request: None if request.url.startswith(root) else tab.wrong.append(request.url))
     tab.goto(f"{root}/index.html{anchor}")
     tab.wait_for_selector("main[aria-busy=false]")
@@ -108,7 +111,15 @@ def same_ranking(tab, explorer, histories, k=20):
 def test_the_ranking_is_that_of_python(browser, explorer, folder):
     full = explorer.run.dataset.test().full(torch.arange(200))
     histories = [row[row >= 0].tolist() for row in full]
-    same_ranking(opened(browser, folder), explorer, histories)
+    tab = opened(browser, folder)
+    same_ranking(tab, explorer, histories)
+    none_twice = """ranker => {
+        ranker.followed.value.fill(0); // as counts become that are too small for half precision
+        ranker.rows.clear();
+        const rows = [...ranker.tokens.keys()].map(row => ranker.transitions(row).columns);
+        return rows.length > 0 && rows.every(columns => new Set(columns).size === columns.length);
+    }"""
+    assert tab.evaluate(f"({none_twice})(page.ranker)")
 
 
 SMALL = {"dim": 16, "hidden": 12, "layers": 2, "heads": 2}
@@ -180,6 +191,24 @@ def test_a_visit(browser, explorer, folder):
 
 
 @in_browser
+def test_from_a_web_server(browser, folder, explorer):
+    "Any server of files will do, and is asked for the files alone"
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(QuietFiles, directory=folder)) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            tab = opened(browser, folder, "#item=5", f"http://127.0.0.1:{server.server_port}")
+            same_ranking(tab, explorer, [[4, 8]])
+            assert tab.locator("#item h2").inner_text() == explorer.shop.titles[5] and tab.wrong == []
+        finally:
+            server.shutdown()
+
+
+class QuietFiles(SimpleHTTPRequestHandler):
+    def log_message(self, format, *args):
+        pass
+
+
+@in_browser
 def test_titles_are_text(browser, explorer, folder):
     tab = opened(browser, folder, "#item=0&history=0.1.2.3")
     shown = tab.locator("#next li .ix-title").all_inner_texts()
@@ -207,21 +236,41 @@ def test_nothing_else_may_run(browser, folder):
     assert any("Content Security Policy" in message for message in tab.wrong)
 
 
+NAMELESS = r"""[...document.querySelectorAll("button, input, canvas")]
+    .filter(e => e.checkVisibility() && !/[\p{L}\p{N}]/u.test(e.ariaLabel ?? e.innerText)).map(e => e.outerHTML)"""
+CONTRAST = """() => {
+    const ctx = new OffscreenCanvas(1, 1).getContext("2d", { willReadFrequently: true });
+    const paint = colours => {
+        ctx.fillStyle = "#fff";
+        ctx.fillRect(0, 0, 1, 1);
+        for (const colour of colours) { ctx.fillStyle = colour; ctx.fillRect(0, 0, 1, 1); }
+        const [r, g, b] = [...ctx.getImageData(0, 0, 1, 1).data].map(v => v / 255)
+            .map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+        return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+    };
+    const own = node => [...node.childNodes].some(n => n.nodeType === 3 && n.data.trim());
+    return [...document.querySelectorAll("#page *")].filter(e => own(e) && e.checkVisibility()).map(e => {
+        const under = [];
+        for (let o = e; o; o = o.parentElement) under.unshift(getComputedStyle(o).backgroundColor);
+        const a = paint(under), b = paint([...under, getComputedStyle(e).color]);
+        return [(Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05), e.className, e.textContent.slice(0, 30)];
+    }).filter(([contrast]) => contrast < 4.5);
+}"""
+
+
 @in_browser
 @pytest.mark.parametrize("width", [390, 1280])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_every_width(browser, folder, width, scheme):
-    "Nothing stands out to the side, and every control has a name"
+    "Nothing stands out to the side, every control has a name, and text has the contrast of WCAG 2, level AA"
     tab = opened(
         browser, folder, "#item=7&history=7.9.40", viewport={"width": width, "height": 800}, color_scheme=scheme
     )
     for view in ("item", "next", "tree"):
         tab.evaluate(f"page.turn('{view}')")
         assert tab.evaluate("document.documentElement.scrollWidth") <= width
-        names = (
-            "[...document.querySelectorAll('button, input, canvas')].filter(e => !(e.ariaLabel || e.innerText.trim()))"
-        )
-        assert tab.evaluate(f"{names}.filter(e => e.checkVisibility()).map(e => e.outerHTML)") == []
+        assert tab.evaluate(NAMELESS) == []
+        assert tab.evaluate(CONTRAST) == []
         if pictures := os.environ.get("PAGE_PICTURES"):
             tab.screenshot(path=f"{pictures}/{view}-{width}-{scheme}.png")
     assert tab.wrong == []
@@ -239,6 +288,25 @@ def test_models_that_it_cannot_run(explorer, tmp_path):
     explorer.run.train("sasrec", sasrec, device="cpu", progress=False)
     with pytest.raises(InputError, match="cannot run a SASRec"):
         page_files(Explorer.open(explorer.run, "sasrec"))
+
+
+def test_the_command(explorer, tmp_path, capsys):
+    "What is in the way is refused before anything is read"
+    assert main(["page", str(explorer.run.folder), "--out", str(tmp_path / "new"), "--map", "pca"]) == 0
+    assert f"open {tmp_path / 'new/index.html'}" in capsys.readouterr().out
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full/letter.txt").touch()
+    for words, told in (
+        (["nowhere", "--out", str(tmp_path / "full")], "full: holds letter.txt, which is no part of a page"),
+        (["nowhere"], "page: name a folder"),
+        (["nowhere", "--out", str(tmp_path / "none")], "nowhere: no run.json"),
+        ([str(explorer.run.folder), "--out", str(tmp_path / "none"), "--map", "globe"], "give 'umap' or 'pca'"),
+        ([str(explorer.run.folder), "--out", str(tmp_path / "none"), "--model", "knn"], "cannot run a TransitionKNN"),
+    ):
+        assert main(["page", *words]) == 2
+        err = capsys.readouterr().err
+        assert told in err and err.count("\n") == 1
+    assert not (tmp_path / "none").exists()
 
 
 def test_a_disk_that_is_full(explorer, tmp_path, monkeypatch):

@@ -382,13 +382,15 @@ class Ranker {
     const { followed, alike } = this;
     const total = this.tables.alike_total.data;
     this.sum ??= new Float64Array(this.n);
-    const { sum } = this;
-    const seen = [];
-    const give = (table, of, factor) => {
-      for (let e = table.start[of]; e < table.start[of + 1]; e++) {
-        const k = table.column[e];
-        if (!sum[k]) seen.push(k);
-        sum[k] += factor * table.value[e];
+    this.seen ??= new Int32Array(this.n);
+    const { sum, seen } = this;
+    let n = 0;
+    const give = ({ start, column, value }, of, factor) => {
+      for (let e = start[of]; e < start[of + 1]; e++) {
+        const k = column[e];
+        const v = factor * value[e];
+        if (v && !sum[k]) seen[n++] = k; // a value that is too small for half precision is 0
+        sum[k] += v;
       }
     };
     give(followed, row, 1);
@@ -400,14 +402,14 @@ class Ranker {
         give(alike, followed.column[e], (back * followed.value[e]) / total[followed.column[e]]);
     const factor = this.tables.factor.data[row];
     const scale = 1 / Math.log1p(1 / tau);
-    for (const k of seen) sum[k] = scale * Math.log1p(sum[k] * factor);
+    for (let i = 0; i < n; i++) sum[seen[i]] = scale * Math.log1p(sum[seen[i]] * factor);
     give(alike, row, text);
-    const cut = seen.filter((k) => row >= known || k < known); // the others are all kept
-    const values = Float64Array.from(cut, (k) => sum[k]).sort();
-    const least = values.length > entries ? values[values.length - entries] : 0;
-    const columns = seen.filter((k) => sum[k] >= least || (row < known && k >= known));
-    const found = { columns, values: columns.map((k) => sum[k]) };
-    for (const k of seen) sum[k] = 0;
+    const all = seen.slice(0, n);
+    const values = Float64Array.from(row < known ? all.filter((k) => k < known) : all, (k) => sum[k]);
+    const least = values.length > entries ? values.sort()[values.length - entries] : 0;
+    const columns = all.filter((k) => sum[k] >= least || (row < known && k >= known)); // new items are all kept
+    const found = { columns, values: Float64Array.from(columns, (k) => sum[k]) };
+    for (const k of all) sum[k] = 0;
     this.rows.set(row, found);
     return found;
   }
@@ -467,8 +469,13 @@ class Ranker {
 
   // by how much each part lifts some items above the average one
   lifts(parts, rows) {
-    const means = Object.entries(parts).map(([name, s]) => [name, s.reduce((a, b) => a + b, 0) / s.length]);
-    return rows.map((row) => Object.fromEntries(means.map(([name, mean]) => [name, parts[name][row] - mean])));
+    const found = rows.map(() => ({}));
+    for (const [name, values] of Object.entries(parts)) {
+      let sum = 0;
+      for (let i = 0; i < this.n; i++) sum += values[i];
+      for (const [n, row] of rows.entries()) found[n][name] = values[row] - sum / this.n;
+    }
+    return found;
   }
 
   rankOf(scores, row) {
@@ -515,7 +522,7 @@ const push = (text, act, more = {}) =>
   el("button", { type: "button", class: "push", "data-key": text, do: act, ...more }, text);
 const dim = (...text) => el("span", { class: "dim" }, ...text);
 const number = (text, more = {}) => el("span", { class: "num", ...more }, text);
-const commas = (n) => n.toLocaleString("en");
+const { format: commas } = new Intl.NumberFormat("en");
 const sidText = (codes) => `<${codes.join(", ")}>`;
 const percent = (p) => `${Number((100 * p).toPrecision(2))} %`;
 
@@ -574,10 +581,10 @@ class ItemMap {
     ctx.setTransform(dense, 0, 0, dense, 0, 0);
     ctx.clearRect(0, 0, w, h);
     const s = this.scale;
-    const size = Math.min(9, Math.max(2, 30 / Math.sqrt(this.n)) * Math.sqrt(this.zoom) + 1);
+    const size = Math.min(10, Math.min(8, Math.max(3, 95 / Math.sqrt(this.n))) * Math.sqrt(this.zoom));
     for (const [c, rows] of this.groups.entries()) {
       ctx.fillStyle = this.colours[c];
-      ctx.globalAlpha = (this.only !== null && this.only !== c) || (this.only === null && this.faded) ? 0.16 : 0.75;
+      ctx.globalAlpha = (this.only !== null && this.only !== c) || (this.only === null && this.faded) ? 0.2 : 0.75;
       ctx.beginPath();
       for (const i of rows) {
         const x = (this.x[i] - this.cx) * s + w / 2;
@@ -735,6 +742,17 @@ class ItemMap {
 
 // ---------------------------------------------------------------------------- the page
 
+const MARKS = {
+  item: [
+    ["item", "this item"],
+    ["hit", "alike after training"],
+  ],
+  next: [
+    ["history", "history"],
+    ["hit", "the best 20"],
+  ],
+  tree: [["item", "the item shown last"]],
+};
 const TABS = { item: "Item", next: "What comes next", tree: "Tree" };
 
 class Page {
@@ -789,7 +807,7 @@ class Page {
       this.box[view].setAttribute("role", "tabpanel");
       this.box[view].setAttribute("aria-labelledby", `tab-${view}`);
     }
-    const list = el("nav", { class: "tabs", role: "tablist", "aria-label": "Views" }, this.tabs);
+    const list = el("div", { class: "tabs", role: "tablist", "aria-label": "Views" }, this.tabs);
     list.addEventListener("keydown", (event) => this.nextTab(event));
     const side = el(
       "section",
@@ -834,10 +852,26 @@ class Page {
     const buttons = [
       zoom("zoom in", "+", () => this.map.zoomBy(1.6)),
       zoom("zoom out", "−", () => this.map.zoomBy(1 / 1.6)),
-      zoom("show the whole map", "⤢", () => this.map.zoomBy(0)),
+      zoom("show the whole map", "⤢", () => this.map.zoomBy(1 / this.map.zoom)),
     ];
     const frame = el("div", { class: "frame" }, canvas, tip, el("div", { class: "zoom" }, buttons));
-    return el("section", { class: "mapped", "aria-label": "Map of the items" }, frame, this.box.keys);
+    const how = "Click the map, then scroll to zoom; arrow keys and Enter go from item to item.";
+    const hint = el("p", { class: "dim hint" }, how);
+    return el(
+      "section",
+      { class: "mapped", "aria-label": "Map of the items" },
+      frame,
+      this.box.keys,
+      hint,
+      this.about(),
+    );
+  }
+
+  about() {
+    const { titles, name } = this.facts;
+    const ids = `Every item of ${name} has a Semantic ID: a tuple of codes, made from its text and shared in part with items of similar text. Training moves items to other codes. Blue is where the text had put an item, orange where training has moved it, green where both agree.`;
+    const score = `After a history each of the ${commas(titles.length)} items has a score: the path through its ID, and where the model has them the item's own vector and transitions that are counted. All of it is computed here, in the browser; nothing is sent or fetched.`;
+    return el("details", {}, el("summary", {}, "How to read this page"), el("p", {}, ids), el("p", {}, score));
   }
 
   say(text) {
@@ -950,9 +984,9 @@ class Page {
   }
 
   showHits() {
-    this.lower ??= this.facts.titles.map((title) => title.toLowerCase());
     const words = this.query.toLowerCase().split(/\s+/).filter(Boolean);
     if (!words.length) return refill(this.box.hits);
+    this.lower ??= this.facts.titles.map((title) => title.toLowerCase());
     const counts = this.tables.counts.data;
     const rows = [...this.lower.keys()].filter((row) => words.every((word) => this.lower[row].includes(word)));
     rows.sort((a, b) => counts[b] - counts[a] || a - b);
@@ -978,7 +1012,12 @@ class Page {
       };
       return this.map.groups[c].length && label ? el("button", { ...more, do: act }, swatch, label) : null;
     });
-    refill(this.box.keys, el("div", { class: "keys", role: "group", "aria-label": "Categories" }, keys));
+    const marks = MARKS[this.view].map(([kind, text]) => el("span", {}, el("i", { class: `ring ${kind}` }), text));
+    refill(
+      this.box.keys,
+      el("p", { class: "keys rings" }, marks),
+      el("div", { class: "keys", role: "group", "aria-label": "Categories" }, keys),
+    );
   }
 
   sid(row) {
@@ -1203,7 +1242,8 @@ class Page {
     const children = new Map();
     for (const row of rows) {
       const code = this.tree.code(row, depth);
-      children.set(code, [...(children.get(code) ?? []), row]);
+      if (children.has(code)) children.get(code).push(row);
+      else children.set(code, [row]);
     }
     const branches = [...children].sort(([, a], [, b]) => b.length - a.length);
     const lines = branches.map(([code, own]) => this.branch(code, own, branches[0][1].length));

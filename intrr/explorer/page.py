@@ -135,7 +135,7 @@ def counted_settings(
     prior: TextTransitions,
     model: Pooled,
 ) -> dict[str, float]:
-    "The constants of what is counted"
+    "The constants of what is counted; of each row as many of the largest `entries` count as the run has kept"
     names = ("recency", "forward", "back", "text", "tau", "known", "max_len")
     pooled = {"weight": model.weight, "less": model.popularity, "entries": model.prior.values.shape[1]}
     return {name: getattr(prior, name) for name in names} | pooled
@@ -238,6 +238,7 @@ POLICY = "; ".join((
     "default-src 'none'",
     "script-src 'self'",
     "style-src 'self'",
+    "img-src data:",
     "base-uri 'none'",
     "form-action 'none'",
     "require-trusted-types-for 'script'",
@@ -260,6 +261,7 @@ _PAGE = Markup("""<!doctype html>
 <meta http-equiv="Content-Security-Policy" content="{policy}">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{name}: recommendations in the browser</title>
+<link rel="icon" href="data:,">
 <link rel="stylesheet" href="explorer.css">
 <link rel="stylesheet" href="page.css">
 <script defer src="page.js"></script>
