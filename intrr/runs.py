@@ -32,13 +32,8 @@ from intrr.core import (
     to_jsonable,
 )
 from .data import Dataset
-<<<<<<< HEAD
 from .evaluation import all_metrics, best_items, beyond_accuracy, evaluate, first_rows, rank_targets
-from .experiments import Experiment, Setup, catalogue_recipe, data_fingerprint, folder_fingerprint
-=======
-from .evaluation import all_metrics, evaluate, rank_targets
 from .experiments import GIVEN, Experiment, Setup, catalogue_recipe, data_fingerprint, folder_fingerprint
->>>>>>> main
 from .features import TextFeatures
 from .health import health_card
 from .id_files import read_sids
