@@ -67,6 +67,7 @@ def record(
     params: int = 0,  # Trained parameters
     seconds: Mapping[str, float] | None = None,  # `train`, `epoch`, `evaluate`
     epochs: int = 0,
+    lists: Mapping[str, float] | None = None,  # What `beyond_accuracy` gave
     device: str | torch.device = "cpu",
 ) -> dict[str, Any]:  # Plain values
     "The record of a run; raises `InputError` for an unknown model"
@@ -83,6 +84,7 @@ def record(
         "parts": parts,
     }
     body = {"seed": seed, "config": config or {}, "params": params, "metrics": metrics}
+    body |= {"lists": lists} if lists else {}
     return to_jsonable({**head, **body, "seconds": seconds or {}, "epochs": epochs, "environment": environment(device)})
 
 # %% ../nbs/61_records.ipynb #fc4e6686

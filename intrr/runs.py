@@ -32,13 +32,14 @@ from intrr.core import (
     to_jsonable,
 )
 from .data import Dataset
-from .evaluation import all_metrics, evaluate, rank_targets
+from .evaluation import all_metrics, best_items, beyond_accuracy, evaluate, first_rows, rank_targets
 from .experiments import GIVEN, Experiment, Setup, catalogue_recipe, data_fingerprint, folder_fingerprint
 from .features import TextFeatures
 from .health import health_card
 from .id_files import read_sids
 from .intrr_model import IntRR
 from .pooling import Pooled, load_pooled, save_pooled
+from .protocols import masks_history
 from .recipes import Recipe
 from .recommenders import Recommender, SequenceModel, build_model, model_names
 from .records import file_lock, record, save_ranks
@@ -49,7 +50,7 @@ from .training import Callbacks, Progress, fit, load_weights
 from .tuning import fit_baseline, pool_with_transitions
 
 # %% auto #0
-__all__ = ['sids_fingerprint', 'weights_origin', 'train_model', 'load_model', 'make_record', 'compared_models',
+__all__ = ['sids_fingerprint', 'weights_origin', 'train_model', 'load_model', 'make_record', 'compared_models', 'rank_and_list',
            'evaluate_experiment', 'check_own_files', 'write_run', 'read_setup', 'read_run', 'RunFolder', 'run_features',
            'checkpoint_path', 'check_replaced', 'started_recipe', 'epoch_saver', 'train_in_folder', 'weights_path',
            'Run', 'run_from_sids', 'evaluate_baseline']
@@ -125,6 +126,7 @@ def make_record(
     seconds: float,  # That the evaluation took
     meta: Mapping[str, Any],  # How it was trained, see `train_model`; of a tuned baseline what was `chosen`
     device: str | torch.device = "cpu",
+    lists: Mapping[str, float] | None = None,  # What `beyond_accuracy` gave
 ) -> dict[str, Any]:
     "The record of an experiment"
     now, times = to_jsonable(meta.get("progress")) or {}, {"evaluate": seconds}
@@ -138,7 +140,7 @@ def make_record(
     config |= {"precision": training_precision(e.recipe, pick_device(device))} if e.recipe else {}
     config |= {"chosen": meta["chosen"]} if meta.get("chosen") else {}
     more = {"config": config, "params": meta.get("params", 0), "seconds": times, "epochs": now.get("epoch", 0)}
-    return record(e.name, e.dataset, e.model, metrics, **labels, **more, device=pick_device(device))
+    return record(e.name, e.dataset, e.model, metrics, **labels, **more, lists=lists, device=pick_device(device))
 
 # %% ../nbs/64_runs.ipynb #f934bb33
 def compared_models(
@@ -148,6 +150,22 @@ def compared_models(
     if isinstance(model, IntRR) and not model.recipe.exact:
         return {"exact": model.decoded(exact=True)}
     return {"alone": model.network} if isinstance(model, Pooled) else {}
+
+# %% ../nbs/64_runs.ipynb #9358f3c4
+def rank_and_list(
+    model: Recommender,  # Trained or fitted
+    dataset: Dataset,
+    progress: bool = True,
+) -> tuple[dict[str, Tensor], dict[str, float]]:  # What `rank_targets` and `beyond_accuracy` give
+    "Ranks of the test part, and what the lists of ten show of the catalogue, the history left out where that is right"
+    test, mask = dataset.test(), masks_history(dataset)
+    lists = torch.empty(len(test), min(10, dataset.n_items), dtype=torch.long)
+
+    def keep(rows: Tensor, scores: Tensor, history: Tensor) -> None:
+        lists[rows] = best_items(scores, history if mask else None, lists.shape[1])
+
+    found = rank_targets(model, test, also=keep, progress=progress)
+    return found, beyond_accuracy(lists[first_rows(test)], dataset.popularity())
 
 # %% ../nbs/64_runs.ipynb #fdf3c166
 def evaluate_experiment(
@@ -160,12 +178,12 @@ def evaluate_experiment(
 ) -> tuple[dict[str, Any], dict[str, Tensor]]:  # The record, and the ranks that its metrics come from
     "Score the test split once, and with it what `compared_models` gives"
     with stopwatch() as clock:
-        found = rank_targets(model, dataset.test(), progress=progress)
+        found, lists = rank_and_list(model, dataset, progress)
     for name, other in compared_models(model).items():
         found |= {f"{name}-{mask}": r for mask, r in rank_targets(other, dataset.test(), progress=progress).items()}
     metrics = all_metrics(found, e.setup.order, dataset.test().user)
     how = {**meta, "chosen": getattr(model, "chosen", None)}
-    return make_record(e, metrics, clock["seconds"], how, pick_device(device)), found
+    return make_record(e, metrics, clock["seconds"], how, pick_device(device), lists), found
 
 # %% ../nbs/64_runs.ipynb #803d87e6
 def check_own_files(
@@ -309,7 +327,7 @@ def checkpoint_path(
     "Where training writes its checkpoints"
     return folder / f"{model}.checkpoint.safetensors"
 
-
+# %% ../nbs/64_runs.ipynb #1873e7a2
 def check_replaced(
     folder: Path,  # Of a run
     model: str,  # A name in `MODELS`
@@ -444,9 +462,8 @@ class Run(RunFolder):
         path = weights_path(self, model, epoch)
         recipe = Recipe.read(load_tensors(path)[1]["recipe"])
         net, meta = load_model(path, self.sids, device, self.features(recipe, device), model)
-        if recipe.prior and epoch is None:
-            return load_pooled(self.folder / f"{model}.pool.safetensors", net), meta
-        return net, meta
+        pooled = recipe.prior and epoch is None
+        return (load_pooled(self.folder / f"{model}.pool.safetensors", net) if pooled else net), meta
 
     def evaluate(
         self,
