@@ -39,6 +39,12 @@ __all__ = ['InputError', 'seed_everything', 'pick_device', 'fast_bf16', 'process
 class InputError(ValueError):
     "Bad input, told in one line: where, what was found, what is needed"
 
+    def __init__(
+        self,
+        text: str,  # Line breaks in it, such as those of another library's words, become spaces
+    ):
+        super().__init__(" ".join(str(text).splitlines()))
+
 # %% ../nbs/00_core.ipynb #9e884917
 def seed_everything(
     seed: int,  # Any non-negative integer
