@@ -407,7 +407,7 @@ class Transformer(AttentionBackbone):
         return logits.softmax(-1)
 
     def attend(self, q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> Tensor:
-        "The same as `Backbone.attend`, in one kernel; dropout of the weights needs them written out"
+        "The same as `CausalAttention.attend`, in one kernel; dropout of the weights needs them written out"
         if self.training and self.drop_weights.p:
             return self.drop_weights(self.weigh(self.scale * q @ k.mT + bias)) @ v
         return F.scaled_dot_product_attention(q, k, v, attn_mask=bias, scale=self.scale)

@@ -32,8 +32,9 @@ from .synthetic import open_dataset
 from .text import DEFAULT_ENCODER, encode_texts
 
 # %% auto #0
-__all__ = ['QUANTIZER_RECIPES', 'GIVEN', 'SIZES', 'SMALL_CATALOGUE', 'check_setup', 'Setup', 'Experiment', 'size_recipe',
-           'catalogue_recipe', 'data_fingerprint', 'folder_fingerprint', 'describe_changes']
+__all__ = ['QUANTIZER_RECIPES', 'GIVEN', 'SIZES', 'SMALL_CATALOGUE', 'check_setup', 'Setup', 'experiment_name',
+           'experiment_values', 'Experiment', 'size_recipe', 'catalogue_recipe', 'data_fingerprint',
+           'folder_fingerprint', 'describe_changes']
 
 # %% ../nbs/63_experiments.ipynb #431498d0
 QUANTIZER_RECIPES = ("recommended", "paper")  # Our settings of a quantizer, or those of its `paper`
@@ -112,6 +113,24 @@ class Setup:
         "Stage 1: Semantic IDs from embeddings"
         return self.fit_quantizer(embeddings, progress).sids(embeddings, dataset=dataset.name)
 
+# %% ../nbs/63_experiments.ipynb #76012b52
+def experiment_name(
+    e: Experiment,
+) -> str:  # Such as `intrr-rkmeans-transformer-0`
+    "What is not the default is part of the name: the size, the variant, the protocol"
+    size = e.size if e.recipe and e.size != "recommended" else None
+    parts = (e.system, e.quantizer, e.backbone, size, e.variant, str(e.seed))
+    return "-".join([*filter(None, parts), *protocol_words(vars(e.setup))])
+
+# %% ../nbs/63_experiments.ipynb #74574057
+def experiment_values(
+    e: Experiment,
+) -> dict[str, Any]:  # By name, such as `recipe.dim`
+    "All that a result depends on"
+    parts = {"setup": to_jsonable(replace(e.setup, data=e.dataset)), "recipe": to_jsonable(e.recipe) or {}}
+    nested = {f"{part}.{k}": v for part, values in parts.items() for k, v in values.items()}
+    return {"model": e.model, "seed": e.seed, **nested}
+
 # %% ../nbs/63_experiments.ipynb #f723ac4a
 @dataclass(frozen=True)
 class Experiment:
@@ -149,17 +168,13 @@ class Experiment:
 
     @property
     def name(self) -> str:
-        "Readable, and the file name of the record; a size that is not the recommended one and the protocol are told"
-        size = self.size if self.recipe and self.size != "recommended" else None
-        parts = (self.system, self.quantizer, self.backbone, size, self.variant, str(self.seed))
-        return "-".join([*filter(None, parts), *protocol_words(vars(self.setup))])
+        "Readable, and the file name of the record"
+        return experiment_name(self)
 
     @property
     def values(self) -> dict[str, Any]:
         "All that the result depends on, by name"
-        parts = {"setup": to_jsonable(replace(self.setup, data=self.dataset)), "recipe": to_jsonable(self.recipe) or {}}
-        nested = {f"{part}.{k}": v for part, values in parts.items() for k, v in values.items()}
-        return {"model": self.model, "seed": self.seed, **nested}
+        return experiment_values(self)
 
     @property
     def fingerprint(self) -> str:

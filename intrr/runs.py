@@ -327,7 +327,7 @@ def checkpoint_path(
     "Where training writes its checkpoints"
     return folder / f"{model}.checkpoint.safetensors"
 
-
+# %% ../nbs/64_runs.ipynb #1873e7a2
 def check_replaced(
     folder: Path,  # Of a run
     model: str,  # A name in `MODELS`
@@ -462,9 +462,8 @@ class Run(RunFolder):
         path = weights_path(self, model, epoch)
         recipe = Recipe.read(load_tensors(path)[1]["recipe"])
         net, meta = load_model(path, self.sids, device, self.features(recipe, device), model)
-        if recipe.prior and epoch is None:
-            return load_pooled(self.folder / f"{model}.pool.safetensors", net), meta
-        return net, meta
+        pooled = recipe.prior and epoch is None
+        return (load_pooled(self.folder / f"{model}.pool.safetensors", net) if pooled else net), meta
 
     def evaluate(
         self,
