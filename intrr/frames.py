@@ -9,7 +9,7 @@ import ast
 import html
 import re
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -152,14 +152,14 @@ def unix_seconds(
     time: pd.Series,  # Dates, ISO text, or Unix time in one of `_UNITS`
 ) -> np.ndarray:  # (M,) int64
     "Whole Unix seconds; raises `InputError` that names the first row that holds no time"
-    if not pd.api.types.is_numeric_dtype(time):
+    if dated := not pd.api.types.is_numeric_dtype(time):
         dates = _dates(time)
-        bad, time = dates.isna(), (dates - pd.Timestamp(0, tz="UTC")) // pd.Timedelta(seconds=1)
-        if bad.any():
+        if (bad := dates.isna()).any():
             row = int(bad.argmax())
             found = f"'time' is {dates.attrs['found'][row]!r:.40}"
             raise InputError(f"interactions, row {row}: {found}; write a date such as 2024-03-01 or Unix seconds")
-    middle = float(time.abs().median())
+        time = dates.dt.as_unit("s").astype("int64")
+    middle = 0.0 if dated else float(time.abs().median())  # dates are seconds by now
     unit = next((u for u, n in _UNITS.items() if middle / n < _LATEST), "nanoseconds")
     seconds = np.floor(time.to_numpy() / _UNITS[unit]) if _UNITS[unit] > 1 else np.floor(time.to_numpy())
     if (late := seconds >= _LATEST).any():
@@ -180,6 +180,14 @@ def _dates(time: pd.Series) -> pd.Series:
     dates.attrs["found"] = time.tolist()
     return dates
 
+# %% ../nbs/02_frames.ipynb #a35fb11f
+def _check_ids(interactions: pd.DataFrame, key: str) -> None:
+    "Raise `InputError` for an id that is a list or another thing that cannot be told from others"
+    values = interactions[key]
+    for row, value in enumerate(values if values.dtype == object else ()):
+        if not isinstance(value, Hashable):
+            raise InputError(f"interactions, row {row}: '{key}' is {value!r:.40}; write text or a whole number")
+
 # %% ../nbs/02_frames.ipynb #b9140ac5
 def check_interactions(
     interactions: pd.DataFrame,  # Columns `user`, `item` and perhaps `time`
@@ -189,6 +197,8 @@ def check_interactions(
     for key in [k for k in ("user", "item", "time") if k in interactions and interactions[k].isna().any()]:
         row = int(interactions[key].isna().argmax())
         raise InputError(f"interactions, row {row}: '{key}' is missing; fill it or drop the row")
+    for key in ("user", "item"):
+        _check_ids(interactions, key)
     if not len(interactions):
         raise InputError("interactions: no users; give at least three rows of each")
     frame = interactions.assign(user=_whole_ids(interactions["user"]), item=_whole_ids(interactions["item"]))
