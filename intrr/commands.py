@@ -282,6 +282,7 @@ def page(
     run: Positional[Path | None] = None,  # Run folder; default: the newest one under runs
     out: Path | None = None,  # Folder for the page: new, empty, or an older page; needed
     model: str = "intrr",  # The model that it runs
+    data: str | None = None,  # Where the run's data lie now; default: where they were
     map: str | None = None,  # umap or pca; default: umap where umap-learn is installed
     json: bool = False,  # Print one JSON object
 ) -> dict[str, Any]:  # The folder, and its bytes
@@ -289,7 +290,7 @@ def page(
     if out is None:
         raise InputError("page: name a folder for it, such as --out page")
     check_page_folder(out)
-    files = page_files(Explorer.open(run or latest_run(), model), map)
+    files = page_files(Explorer.open(Run.open(run or latest_run(), data), model), map)
     size = write_page(files, out)
     print(f"open {out / 'index.html'} ({size / 1e6:.1f} MB)")
     return {"page": out, "bytes": size}

@@ -5,7 +5,6 @@
 # %% ../nbs/00_core.ipynb #e669fb63
 from __future__ import annotations
 
-import copy
 import ctypes
 import dataclasses
 import glob
@@ -19,7 +18,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -30,13 +29,11 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
-from torch.utils._pytree import tree_map
 
 # %% auto #0
 __all__ = ['InputError', 'seed_everything', 'pick_device', 'fast_bf16', 'process_count', 'first_process', 'keep_freed_memory',
            'atomic_path', 'to_jsonable', 'check_regular', 'save_json', 'load_json', 'save_tensors', 'load_tensors',
-           'environment', 'fingerprint', 'duration_text', 'in_notebook', 'no_bar', 'stopwatch', 'under_autocast',
-           'WeightCache', 'held_tensors', 'own_parts']
+           'environment', 'fingerprint', 'duration_text', 'in_notebook', 'no_bar', 'stopwatch']
 
 # %% ../nbs/00_core.ipynb #41a5ffb8
 class InputError(ValueError):
@@ -323,64 +320,3 @@ def stopwatch(
         if torch.cuda.is_available() and (device is None or torch.device(device).type == "cuda"):
             torch.cuda.synchronize(device)
         out["seconds"] = time.perf_counter() - start
-
-# %% ../nbs/00_core.ipynb #2c510aa0
-def under_autocast(
-    device: torch.device | str,
-) -> bool:  # False for devices that have none, such as `meta`
-    "Whether autocast is on for the device"
-    kind = torch.device(device).type
-    return torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
-
-# %% ../nbs/00_core.ipynb #f7a230eb
-def _as_constant(part: Any) -> Any:
-    "A tensor of floating-point numbers as a weight, which a compiler may take for constant; all else as it is"
-    floating = isinstance(part, Tensor) and part.is_floating_point()
-    return torch.nn.Parameter(part, requires_grad=False) if floating else part
-
-# %% ../nbs/00_core.ipynb #819681cc
-class WeightCache(torch.nn.Module):
-    "A part of a module: a value that is made from its weights, and kept while they stay as they are"
-
-    def __init__(self):
-        super().__init__()
-        self.state: Any = None
-        self.value: tuple[Any, ...] = ()  # a tuple, or the module would own a tensor
-
-    def get(
-        self,
-        module: torch.nn.Module,  # Whose weights the value depends on
-        make: Callable[[], Any],  # Makes the value
-    ) -> Any:  # The value; made anew each time in training, or where gradients are wanted
-        "The kept value, or a new one if a weight was changed, moved or is read in another precision"
-        if self.training or torch.is_grad_enabled():
-            return make()
-        if torch.compiler.is_compiling() and self.value:  # the weights are constants then
-            return self.value[0]
-        weights = list(module.parameters())
-        state = [(p.data_ptr(), p._version) for p in weights], under_autocast(weights[0].device)
-        if state != self.state:
-            self.state, self.value = state, (tree_map(_as_constant, make()),)
-        return self.value[0]
-
-    def train(self, mode: bool = True) -> WeightCache:
-        "Forget, whenever the whole is switched to training or back: fused optimisers leave no trace on the weights"
-        self.state, self.value = None, ()
-        return super().train(mode)
-
-# %% ../nbs/00_core.ipynb #a17aed2c
-def held_tensors(
-    module: torch.nn.Module,
-) -> list[Any]:  # Parameters, buffers, and what its `WeightCache` parts hold now
-    "All that a module reads when it runs: whoever keeps the list keeps it in memory, whatever becomes of the module"
-    weights = [t.detach() for t in (*module.parameters(), *module.buffers())]
-    return [*weights, *(part.value for part in module.modules() if isinstance(part, WeightCache))]
-
-# %% ../nbs/00_core.ipynb #99d75528
-def own_parts(
-    module: torch.nn.Module,
-) -> torch.nn.Module:  # Has the same tensors
-    "A copy whose parts are its own, so that what they keep is neither replaced nor dropped by who uses the module"
-    twin = copy.copy(module)
-    twin._modules = {name: part and own_parts(part) for name, part in module._modules.items()}
-    return twin

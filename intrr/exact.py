@@ -13,7 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .core import InputError, WeightCache
+from .core import InputError
+from .weights import WeightCache
 from .decoding import NORMALISERS, NextLogits, beam_search
 from .ran import RAN, LevelMLP, unrounded
 from .sids import SemanticIDs

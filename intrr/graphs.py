@@ -12,7 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .core import InputError, held_tensors, own_parts
+from .core import InputError
+from .weights import held_tensors, own_parts
 from .recommenders import SequenceModel, check_beam
 
 # %% auto #0

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .core import under_autocast
+from .weights import under_autocast
 
 # %% auto #0
 __all__ = ['LevelMLP', 'Redistribution', 'unrounded', 'RAN']

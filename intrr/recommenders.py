@@ -15,7 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .backbones import BACKBONES, Backbone, Dropout
-from .core import InputError, WeightCache
+from .core import InputError
+from .weights import WeightCache
 from .data import Split
 from .recipes import TEXT_PARTS, Recipe
 from .sids import SemanticIDs

@@ -22,14 +22,14 @@ from .recommenders import model_info
 from .evaluation import per_user_metric, mean_metrics, paired_bootstrap, user_traits
 
 # %% auto #0
-__all__ = ['E', 'R', 'save_ranks', 'load_ranks', 'record', 'protocol_words', 'read_records', 'RecordFolder', 'select_records',
+__all__ = ['save_ranks', 'load_ranks', 'record', 'protocol_words', 'read_records', 'RecordFolder', 'select_records',
            'check_comparable', 'compare_runs', 'checked_ranks', 'kept_record', 'Known', 'Results', 'network_alone',
            'misfits', 'leaning', 'run_faults', 'efficiency_faults', 'check_records', 'table', 'markdown_table',
            'file_lock']
 
 # %% ../nbs/61_records.ipynb #578553ec
-E = TypeVar("E", bound="Known")
-R = TypeVar("R", bound=Mapping[str, Any])
+_E = TypeVar("_E", bound="Known")
+_R = TypeVar("_R", bound=Mapping[str, Any])
 
 # %% ../nbs/61_records.ipynb #529c95c0
 def save_ranks(
@@ -149,9 +149,9 @@ class RecordFolder:
 
 # %% ../nbs/61_records.ipynb #7c8ddeda
 def select_records(
-    records: Iterable[R],
+    records: Iterable[_R],
     **fields: Any,  # Such as `dataset="beauty", model="intrr"`
-) -> list[R]:
+) -> list[_R]:
     "The records whose fields have these values"
     return [r for r in records if all(r.get(k) == v for k, v in fields.items())]
 
@@ -253,7 +253,7 @@ class Results(RecordFolder):
         "The record of an experiment, if it has been run and its ranks are there; see `kept_record`"
         return kept_record(self, e, rerun)
 
-    def missing(self, experiments: Iterable[E], rerun: bool = False) -> list[E]:
+    def missing(self, experiments: Iterable[_E], rerun: bool = False) -> list[_E]:
         "The experiments that have no record"
         return [e for e in experiments if not self.get(e, rerun)]
 

@@ -27,7 +27,8 @@ from .style import COLOURS, Page, bare_axes
 # %% auto #0
 __all__ = ['published_table', 'matrix_records', 'matched_runs', 'label_of', 'difference_table', 'interval_text', 'paired_leads',
            'paper_table', 'lead_table', 'day_leads', 'by_system', 'system_table', 'in_same_orders',
-           'system_differences', 'bucket_table', 'ablation_table', 'systems_figure', 'forest_figure', 'buckets_figure']
+           'system_differences', 'bucket_table', 'list_table', 'ablation_table', 'systems_figure', 'forest_figure',
+           'buckets_figure']
 
 # %% ../nbs/66_tables.ipynb #67d52e90
 def published_table(
@@ -225,6 +226,14 @@ def bucket_table(
         split = metric_by_bucket(found, results.traits(runs[0])[trait], edges, results.metric, results.users(runs[0]))
         frames[system] = split.assign(model=runs[0]["model"])
     return pd.concat(frames, names=["system", trait])
+
+# %% ../nbs/66_tables.ipynb #11b41f44
+def list_table(
+    records: Iterable[Mapping[str, Any]],  # Of one dataset, size and tie order
+) -> pd.DataFrame:  # By system: `coverage`, `tail` and `novelty`; without those whose records do not tell
+    "What each system's lists show of the catalogue, means over its runs"
+    told = by_system(r for r in records if r.get("lists"))
+    return pd.DataFrame({name: pd.DataFrame([r["lists"] for r in runs]).mean() for name, runs in told.items()}).T
 
 # %% ../nbs/66_tables.ipynb #8458590a
 def ablation_table(

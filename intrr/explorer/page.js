@@ -855,7 +855,7 @@ class Page {
       zoom("show the whole map", "⤢", () => this.map.zoomBy(1 / this.map.zoom)),
     ];
     const frame = el("div", { class: "frame" }, canvas, tip, el("div", { class: "zoom" }, buttons));
-    const how = "Click the map, then scroll to zoom; arrow keys and Enter go from item to item.";
+    const how = "Click the map and scroll, or pinch, to zoom; arrow keys and Enter go from item to item.";
     const hint = el("p", { class: "dim hint" }, how);
     return el(
       "section",
@@ -908,6 +908,8 @@ class Page {
     this.map.centre(row);
     this.show();
     this.say(`Shown: ${this.facts.titles[row]}`);
+    const far = this.box.item.getBoundingClientRect().top > innerHeight - 100;
+    if (far && document.activeElement !== this.map.canvas) this.box.item.scrollIntoView();
   }
 
   write(rows, said, user = null) {
@@ -1012,7 +1014,7 @@ class Page {
       };
       return this.map.groups[c].length && label ? el("button", { ...more, do: act }, swatch, label) : null;
     });
-    const marks = MARKS[this.view].map(([kind, text]) => el("span", {}, el("i", { class: `ring ${kind}` }), text));
+    const marks = MARKS[this.view].map(([kind, text]) => el("span", {}, el("i", { class: `ring-${kind}` }), text));
     refill(
       this.box.keys,
       el("p", { class: "keys rings" }, marks),
