@@ -46,7 +46,7 @@ from .records import file_lock, record, save_ranks
 from .sids import SemanticIDs
 from .synthetic import open_dataset
 from .text import tfidf
-from .training import Callbacks, Progress, fit, load_weights
+from .training import Callbacks, Progress, train_network, load_weights
 from .tuning import fit_baseline, pool_with_transitions
 
 # %% auto #0
@@ -78,13 +78,13 @@ def train_model(
     sids: SemanticIDs,
     dataset: Dataset,
     seed: int = 0,
-    checkpoint: Path | None = None,  # Written on the way, as `fit` does
+    checkpoint: Path | None = None,  # Written on the way, as `train_network` does
     resume: bool = False,  # Go on from the checkpoint, if it is there
     device: str = "auto",
     progress: bool = True,
     on_epoch: Callable[[int, SequenceModel], Any] = lambda epoch, model: None,  # Called before the first epoch as well
     features: Tensor | None = None,  # Text features of the items, `(N, F)`, where the recipe has text
-    callbacks: Callbacks = (),  # As in `fit`
+    callbacks: Callbacks = (),  # As in `train_network`
 ) -> tuple[SequenceModel, dict[str, Any]]:  # The model, ready to score, and how it was trained
     "Build a model and train it"
     seed_everything(seed)
@@ -93,7 +93,7 @@ def train_model(
         on_epoch(0, net)
     origin = weights_origin(model, sids, dataset)
     calls = [lambda report: on_epoch(report.epoch, net), *callbacks]
-    now = fit(net, dataset, seed, checkpoint, resume, progress, calls, origin=origin)
+    now = train_network(net, dataset, seed, checkpoint, resume, progress, calls, origin=origin)
     params = sum(p.numel() for p in net.parameters())
     return net, {"model": model, "recipe": recipe, "seed": seed, "params": params, "progress": now, "origin": origin}
 
@@ -385,7 +385,7 @@ def train_in_folder(
     device: str,
     progress: bool,
     keep: int,  # Keep the weights of every so many epochs; 0: none
-    callbacks: Callbacks = (),  # As in `fit`
+    callbacks: Callbacks = (),  # As in `train_network`
 ) -> Progress:
     "Train a model, and write its best weights and, where the recipe has a prior, the pooled counts"
     check, features = checkpoint_path(run.folder, model), run_features(run, recipe.text, device, progress)

@@ -1,4 +1,4 @@
-"The house stays readable: imports lead up one way, a room is read in one sitting, a cell holds little, a name means one thing."
+"The house stays readable: imports lead one way, rooms and cells are short, a name means one thing."
 
 import ast
 import json
