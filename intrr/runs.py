@@ -50,10 +50,8 @@ from .training import Callbacks, Progress, train_network, load_weights
 from .tuning import fit_baseline, pool_with_transitions
 
 # %% auto #0
-__all__ = ['sids_fingerprint', 'weights_origin', 'train_model', 'load_model', 'make_record', 'compared_models', 'rank_and_list',
-           'evaluate_experiment', 'check_own_files', 'write_run', 'read_setup', 'read_run', 'RunFolder', 'run_features',
-           'checkpoint_path', 'check_replaced', 'started_recipe', 'epoch_saver', 'train_in_folder', 'weights_path',
-           'Run', 'run_from_sids', 'evaluate_baseline']
+__all__ = ['weights_origin', 'train_model', 'load_model', 'evaluate_experiment', 'RunFolder', 'run_features', 'check_replaced',
+           'started_recipe', 'Run', 'run_from_sids', 'evaluate_baseline']
 
 # %% ../nbs/64_runs.ipynb #a2c0c6c1
 def sids_fingerprint(
