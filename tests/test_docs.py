@@ -236,7 +236,10 @@ def test_commands_in_the_text_exist():
     said = [(p.name, m) for p in notebooks() for m in re.findall(r"\bintrr ([a-z]+) ([^`\n\"]*)", p.read_text())]
     said = [(page, name, re.findall(r"--([a-z-]+)", rest)) for page, (name, rest) in said if name in COMMANDS]
     assert len(said) > 20 and sum(bool(options) for *_, options in said) > 10
-    known = {name: {p.replace("_", "-") for p in inspect.signature(fn).parameters} for name, fn in COMMANDS.items()}
+    known = {
+        name: {p.strip("_").replace("_", "-") for p in inspect.signature(fn).parameters}
+        for name, fn in COMMANDS.items()
+    }
     assert not [(page, name, o) for page, name, options in said for o in options if o not in known[name]]
     inline = [(p.name, m) for p in notebooks() for m in re.findall(r"`intrr ([a-z]+)", p.read_text())]
     assert not [(page, name) for page, name in inline if name not in COMMANDS]
