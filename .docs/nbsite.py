@@ -301,7 +301,20 @@ def public_names(root: Path = ROOT) -> dict[str, Path]:
     return found
 
 
-def write_pages(folder: Path) -> None:
+PLAY = """# Play with it
+
+> A trained model in this page: search an item, write a history, and the whole catalogue is ranked in your browser.
+
+<iframe src="play/index.html" title="A catalogue to play with" loading="lazy"></iframe>
+
+[In a window of its own](play/index.html). `intrr page` writes such a page from any run.
+"""
+
+
+def write_pages(
+    folder: Path,
+    play: Path | None = None,  # What `intrr page` wrote, to be shown behind the home page
+) -> None:
     "Markdown pages of all notebooks into `folder/pages`, and the builder's configuration beside them"
     cfg, nbs, pages, names = settings(), ROOT / "nbs", folder / "pages", public_names()
     nav: list[dict[str, Any]] = []
@@ -313,6 +326,10 @@ def write_pages(folder: Path) -> None:
             target.write_text(page(nbs / p, Links(p, names, files), target.parent), encoding="utf-8")
         items = [{title_of(read_nb(nbs / p))[0]: page_name(p).as_posix()} for p in group]
         nav += [{section: items}] if section else [{"Home": page_name(p).as_posix()} for p in group]
+        if play and not section:
+            shutil.copytree(play, pages / "play")
+            (pages / "try.md").write_text(PLAY, encoding="utf-8")
+            nav.append({"Play with it": "try.md"})
     shutil.copy(nbs / "styles.css", pages)
     for name, file in files.items():
         (pages / "files").mkdir(exist_ok=True)
@@ -322,12 +339,17 @@ def write_pages(folder: Path) -> None:
     (folder / "mkdocs.yml").write_text(yaml.safe_dump(mkdocs), encoding="utf-8")
 
 
-def site(out: Path = ROOT / "_docs") -> None:
+def site(
+    out: Path = ROOT / "_docs",  # A new folder, or an older site
+    play: Path | None = None,  # What `intrr page` wrote, to be shown behind the home page
+) -> None:
     "Build the documentation site into a folder"
+    if play and not (play / "index.html").exists():
+        sys.exit(f"{play}: no index.html; write the page first: intrr page RUN --out {play}")
     if out.exists() and any(out.iterdir()) and not (out / "sitemap.xml").exists():
         sys.exit(f"{out}: holds other things than a site; name an empty folder")
     with tempfile.TemporaryDirectory() as d:
-        write_pages(Path(d))
+        write_pages(Path(d), play)
         command = [sys.executable, "-m", "zensical", "build", "--clean", "-f", f"{d}/mkdocs.yml"]
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode:

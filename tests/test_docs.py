@@ -10,6 +10,7 @@ from urllib.parse import unquote, urlsplit
 
 import nbsite
 import pytest
+import yaml
 from execnb.nbio import mk_cell, new_nb, write_nb
 from fastcore.basics import AttrDict
 from nbrun import ROOT, notebooks
@@ -210,6 +211,19 @@ def test_a_folder_of_other_things_is_not_replaced(tmp_path):
     with pytest.raises(SystemExit, match="holds other things than a site"):
         nbsite.site(tmp_path)
     assert (tmp_path / "precious.txt").exists()
+
+
+def test_a_page_to_play_with_stands_behind_the_home_page(tmp_path):
+    play, out = tmp_path / "play", tmp_path / "out"
+    play.mkdir()
+    with pytest.raises(SystemExit, match=r"no index.html; write the page first: intrr page RUN --out"):
+        nbsite.site(out, play)
+    (play / "index.html").write_text("<p>12 items</p>")
+    nbsite.write_pages(out, play)
+    nav = yaml.safe_load((out / "mkdocs.yml").read_text())["nav"]
+    assert [*nav[0], *nav[1]] == ["Home", "Play with it"] and nav[1]["Play with it"] == "try.md"
+    assert (out / "pages/play/index.html").read_text() == "<p>12 items</p>"
+    assert 'src="play/index.html"' in (out / "pages/try.md").read_text()
 
 
 def test_readme_of_a_small_project(tmp_path):
