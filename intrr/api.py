@@ -33,8 +33,7 @@ from .recommenders import Recommender, model_info
 from .pooling import Pooled
 
 # %% auto #0
-__all__ = ['Asked', 'given', 'user_rows', 'recommend_batch', 'explain_history', 'copy_run', 'ServedModel', 'TrainedModel',
-           'open_run', 'changed_recipe', 'fit', 'load']
+__all__ = ['Asked', 'given', 'user_rows', 'recommend_batch', 'ServedModel', 'TrainedModel', 'fit', 'load']
 
 # %% ../nbs/96_front_door.ipynb #ca2e4bf8
 Asked = tuple[list[Any], Tensor, Tensor | None]  # Who, histories of item rows `(B, T)`, and times `(B, T)`

@@ -18,9 +18,8 @@ from torch import Tensor, nn
 from .core import InputError
 
 # %% auto #0
-__all__ = ['BACKBONES', 'select_places', 'Backbone', 'distance_starts', 'BucketBias', 'Cache', 'continue_beams', 'beam_reach',
-           'attend_beams', 'Dropout', 'CausalAttention', 'encode_history', 'extend_beams', 'AttentionBackbone', 'Block',
-           'Transformer', 'BackboneInfo']
+__all__ = ['BACKBONES', 'Backbone', 'distance_starts', 'BucketBias', 'Cache', 'continue_beams', 'Dropout', 'CausalAttention',
+           'AttentionBackbone', 'Block', 'Transformer', 'BackboneInfo']
 
 # %% ../nbs/30_backbones.ipynb #2377e5df
 def select_places(

@@ -30,9 +30,8 @@ from .sids import SemanticIDs, random_sids
 from .synthetic import open_dataset
 
 # %% auto #0
-__all__ = ['LOGIT_SPREAD', 'TEXT_WIDTH', 'WIDTHS', 'LENGTHS', 'CATALOGUES', 'PLANS', 'Bench', 'made_up_histories', 'Source',
-           'logit_spread', 'spread_logits', 'bench_recipe', 'made_up_prior', 'bench_model', 'ceiling_rows',
-           'train_rows', 'infer_rows', 'trained_rows', 'compiled_rows', 'plan_benches']
+__all__ = ['TEXT_WIDTH', 'WIDTHS', 'LENGTHS', 'CATALOGUES', 'PLANS', 'Bench', 'made_up_histories', 'Source', 'bench_model',
+           'plan_benches']
 
 # %% ../nbs/81_benches.ipynb #547651e5
 @dataclass(frozen=True)

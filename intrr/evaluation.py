@@ -20,8 +20,7 @@ from .data import Split, row_batches
 from .recommenders import Recommender
 
 # %% auto #0
-__all__ = ['Metric', 'METRICS', 'count_above_and_tied', 'mid_ranks', 'scored_batches', 'drop_other_answers', 'rank_targets',
-           'mean_per_user', 'per_user_metric', 'mean_metrics', 'all_metrics', 'evaluate', 'standard_error',
+__all__ = ['Metric', 'METRICS', 'rank_targets', 'per_user_metric', 'mean_metrics', 'all_metrics', 'evaluate', 'standard_error',
            'paired_bootstrap', 'user_traits', 'metric_by_bucket', 'best_items', 'first_rows', 'top_lists', 'tail_items',
            'beyond_accuracy', 'list_overlap']
 

@@ -19,7 +19,7 @@ from .recommenders import LevelLoss, SequenceModel, make_backbone, n_targets, re
 from .sids import SemanticIDs
 
 # %% auto #0
-__all__ = ['CodeTokens', 'BeamDecoder', 'FlatSID', 'cut_prefix', 'TIGER']
+__all__ = ['CodeTokens', 'BeamDecoder', 'FlatSID', 'TIGER']
 
 # %% ../nbs/43_flattened.ipynb #9f70f0bd
 class CodeTokens(SequenceModel):

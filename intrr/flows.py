@@ -23,8 +23,7 @@ from .sids import SemanticIDs
 from .style import COLOURS, Page, bare_axes, caption
 
 # %% auto #0
-__all__ = ['code_flow', 'leaf_categories', 'code_names', 'flow_figure', 'code_balance_figure', 'last_steps', 'shared_codes',
-           'shared_codes_figure']
+__all__ = ['code_flow', 'code_names', 'flow_figure', 'code_balance_figure', 'last_steps', 'shared_codes', 'shared_codes_figure']
 
 # %% ../nbs/71_flows.ipynb #babeb557
 def code_flow(

@@ -17,7 +17,7 @@ from .weights import held_tensors, own_parts
 from .recommenders import SequenceModel, check_beam
 
 # %% auto #0
-__all__ = ['KERNELS', 'compile_call', 'CompiledTopK']
+__all__ = ['CompiledTopK']
 
 # %% ../nbs/52_graphs.ipynb #704d283b
 KERNELS = ("CPP", "CPP,ATEN")  # Of products: written for each shape; or, if one cannot be, the faster one of its two

@@ -21,8 +21,7 @@ from .sids import SemanticIDs
 from .style import COLOURS, Page
 
 # %% auto #0
-__all__ = ['code_usage', 'tree_shape', 'category_purity', 'category_labels', 'neighbour_overlap', 'co_occurring_items',
-           'co_occurrence_overlap', 'health_card', 'health_text', 'health_figure']
+__all__ = ['category_purity', 'category_labels', 'co_occurring_items', 'health_card', 'health_text', 'health_figure']
 
 # %% ../nbs/21_health.ipynb #d2265aaf
 def code_usage(

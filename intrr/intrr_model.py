@@ -30,8 +30,7 @@ from intrr.recommenders import (
 from .sids import SemanticIDs
 
 # %% auto #0
-__all__ = ['ITEM_PART', 'HashedEmbedding', 'uid_table', 'IntRRTokens', 'occurrence_weights', 'targets_behind', 'IntRRLosses',
-           'IntRR']
+__all__ = ['ITEM_PART', 'HashedEmbedding', 'uid_table', 'IntRRTokens', 'IntRRLosses', 'IntRR']
 
 # %% ../nbs/42_intrr_model.ipynb #500e3246
 class HashedEmbedding(nn.Embedding):

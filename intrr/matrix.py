@@ -23,8 +23,8 @@ from .transitions import TextTransitions
 from .tuning import fit_baseline, pool_with_transitions
 
 # %% auto #0
-__all__ = ['ABLATIONS', 'MATRICES', 'stage_one', 'known_prior', 'run_experiment', 'table1', 'with_changes', 'ablations',
-           'score_parts', 'make_matrix', 'time_left', 'run_if_free', 'run_matrix']
+__all__ = ['ABLATIONS', 'MATRICES', 'stage_one', 'run_experiment', 'table1', 'ablations', 'make_matrix', 'time_left',
+           'run_matrix']
 
 # %% ../nbs/65_matrix.ipynb #0b315fc7
 def stage_one(

@@ -41,9 +41,7 @@ from intrr.timing import (
 from .training import Stepper, epoch_batches, make_stepper
 
 # %% auto #0
-__all__ = ['count_tokens', 'evenly_spaced', 'warm_up', 'step_rates', 'measure_steps', 'model_fields', 'measure_training',
-           'device_of', 'choose_engine', 'recommend_by', 'prepare_request', 'measure_requests', 'recommend_to_all',
-           'find_best_batch', 'measure_users', 'measure_inference', 'measure_bench']
+__all__ = ['measure_bench']
 
 # %% ../nbs/82_measurements.ipynb #49414ca7
 def count_tokens(

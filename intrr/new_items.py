@@ -32,8 +32,7 @@ from .text import check_embeddings, encode_texts, tfidf
 from .transitions import TextTransitions
 
 # %% auto #0
-__all__ = ['UIDS', 'encode_new', 'extend_sids', 'kept_file', 'extend_features', 'extend_dataset', 'check_extensible',
-           'extend_model', 'extend_scores', 'check_models', 'write_model', 'add_items']
+__all__ = ['add_items']
 
 # %% ../nbs/67_new_items.ipynb #38c0000a
 def encode_new(

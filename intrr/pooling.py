@@ -18,7 +18,7 @@ from .recommenders import SequenceModel
 from .transitions import PackedTransitions, TextTransitions
 
 # %% auto #0
-__all__ = ['POOLING_GRID', 'Pooled', 'save_pooled', 'load_pooled']
+__all__ = ['Pooled', 'save_pooled', 'load_pooled']
 
 # %% ../nbs/46_pooling.ipynb #f907f476
 POOLING_GRID: dict[str, Sequence[float]] = {

@@ -129,9 +129,6 @@ class RAN(nn.Module):
             above = [None, *(book[code] for book, code in zip(self.books, codes.T, strict=True))]  # $c^{l-1}$, (n, d)
             return [self.similarities(level, h, above[level]) for level in range(len(self.books))]
 
-    def codeword_sum(
-        self,
-        codes: Tensor,  # `(n, L)`
-    ) -> Tensor:  # `(n, d)`
+    def codeword_sum(self, codes: Tensor) -> Tensor:  # `(n, L)` to `(n, d)`
         "The token of given codes: the item side without redistribution"
         return torch.stack([book[code] for book, code in zip(self.books, codes.T, strict=True)]).sum(0)

@@ -15,9 +15,7 @@ from .core import InputError
 from .decoding import NORMALISERS
 
 # %% auto #0
-__all__ = ['ASSIGNMENTS', 'TEXTS', 'TEXT_PARTS', 'RANGES', 'CHOICES', 'RENAMED', 'PUBLISHED', 'check_recipe', 'decoding_softmax',
-           'score_suffix', 'read_recipe', 'paper_recipe', 'sasrec_recipe', 'flat_recipe', 'Recipe', 'field_value',
-           'change_recipe']
+__all__ = ['ASSIGNMENTS', 'TEXTS', 'TEXT_PARTS', 'PUBLISHED', 'Recipe', 'field_value', 'change_recipe']
 
 # %% ../nbs/40_recipes.ipynb #a892bf54
 ASSIGNMENTS = {

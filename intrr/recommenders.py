@@ -22,10 +22,10 @@ from .recipes import TEXT_PARTS, Recipe
 from .sids import SemanticIDs
 
 # %% auto #0
-__all__ = ['MODELS', 'R', 'Recommender', 'check_histories', 'check_beam', 'drop_items', 'catalogue_cross_entropy', 'FixedShapes',
-           'check_features', 'ItemText', 'SequenceModel', 'last_items', 'n_targets', 'make_backbone', 'place_tokens',
-           'current_tokens', 'HistoryEncoder', 'ItemTokens', 'spread_scores', 'level_cross_entropy', 'LevelLoss',
-           'widen_digit', 'ModelInfo', 'register', 'model_names', 'model_info', 'build_model', 'SASRec']
+__all__ = ['MODELS', 'R', 'Recommender', 'check_histories', 'check_beam', 'catalogue_cross_entropy', 'FixedShapes', 'ItemText',
+           'SequenceModel', 'last_items', 'n_targets', 'make_backbone', 'current_tokens', 'HistoryEncoder',
+           'ItemTokens', 'spread_scores', 'level_cross_entropy', 'LevelLoss', 'widen_digit', 'ModelInfo', 'register',
+           'model_names', 'model_info', 'build_model', 'SASRec']
 
 # %% ../nbs/41_recommenders.ipynb #0609e4fa
 class Recommender:

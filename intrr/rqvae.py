@@ -29,8 +29,7 @@ from intrr.quantizers import (
 )
 
 # %% auto #0
-__all__ = ['OPTIMIZERS', 'Codebooks', 'reset_dead_codes', 'has_converged', 'GradientTraining', 'RVQ', 'AutoEncoder',
-           'ReferenceAutoEncoder', 'train_autoencoder', 'RQVAE']
+__all__ = ['Codebooks', 'GradientTraining', 'RVQ', 'AutoEncoder', 'ReferenceAutoEncoder', 'RQVAE']
 
 # %% ../nbs/23_rqvae.ipynb #1fe22971
 class Codebooks(nn.Module):

@@ -46,14 +46,12 @@ from .records import file_lock, record, save_ranks
 from .sids import SemanticIDs
 from .synthetic import open_dataset
 from .text import tfidf
-from .training import Callbacks, Progress, fit, load_weights
+from .training import Callbacks, Progress, train_network, load_weights
 from .tuning import fit_baseline, pool_with_transitions
 
 # %% auto #0
-__all__ = ['sids_fingerprint', 'weights_origin', 'train_model', 'load_model', 'make_record', 'compared_models', 'rank_and_list',
-           'evaluate_experiment', 'check_own_files', 'write_run', 'read_setup', 'read_run', 'RunFolder', 'run_features',
-           'checkpoint_path', 'check_replaced', 'started_recipe', 'epoch_saver', 'train_in_folder', 'weights_path',
-           'Run', 'run_from_sids', 'evaluate_baseline']
+__all__ = ['weights_origin', 'train_model', 'load_model', 'evaluate_experiment', 'RunFolder', 'run_features', 'check_replaced',
+           'started_recipe', 'Run', 'run_from_sids', 'evaluate_baseline']
 
 # %% ../nbs/64_runs.ipynb #a2c0c6c1
 def sids_fingerprint(
@@ -78,13 +76,13 @@ def train_model(
     sids: SemanticIDs,
     dataset: Dataset,
     seed: int = 0,
-    checkpoint: Path | None = None,  # Written on the way, as `fit` does
+    checkpoint: Path | None = None,  # Written on the way, as `train_network` does
     resume: bool = False,  # Go on from the checkpoint, if it is there
     device: str = "auto",
     progress: bool = True,
     on_epoch: Callable[[int, SequenceModel], Any] = lambda epoch, model: None,  # Called before the first epoch as well
     features: Tensor | None = None,  # Text features of the items, `(N, F)`, where the recipe has text
-    callbacks: Callbacks = (),  # As in `fit`
+    callbacks: Callbacks = (),  # As in `train_network`
 ) -> tuple[SequenceModel, dict[str, Any]]:  # The model, ready to score, and how it was trained
     "Build a model and train it"
     seed_everything(seed)
@@ -93,7 +91,7 @@ def train_model(
         on_epoch(0, net)
     origin = weights_origin(model, sids, dataset)
     calls = [lambda report: on_epoch(report.epoch, net), *callbacks]
-    now = fit(net, dataset, seed, checkpoint, resume, progress, calls, origin=origin)
+    now = train_network(net, dataset, seed, checkpoint, resume, progress, calls, origin=origin)
     params = sum(p.numel() for p in net.parameters())
     return net, {"model": model, "recipe": recipe, "seed": seed, "params": params, "progress": now, "origin": origin}
 
@@ -385,7 +383,7 @@ def train_in_folder(
     device: str,
     progress: bool,
     keep: int,  # Keep the weights of every so many epochs; 0: none
-    callbacks: Callbacks = (),  # As in `fit`
+    callbacks: Callbacks = (),  # As in `train_network`
 ) -> Progress:
     "Train a model, and write its best weights and, where the recipe has a prior, the pooled counts"
     check, features = checkpoint_path(run.folder, model), run_features(run, recipe.text, device, progress)

@@ -16,7 +16,7 @@ from .data import Dataset
 from .readers import read_folder
 
 # %% auto #0
-__all__ = ['COMMUNITIES', 'MAX_ITEMS', 'make_catalogue', 'open_dataset']
+__all__ = ['make_catalogue', 'open_dataset']
 
 # %% ../nbs/12_synthetic.ipynb #603088ff
 _TYPES = """

@@ -43,9 +43,8 @@ from .recipes import Recipe
 from .recommenders import Recommender, SequenceModel
 
 # %% auto #0
-__all__ = ['Callbacks', 'GraphedStep', 'Stepper', 'validation_recall', 'Progress', 'EpochReport', 'report_epoch', 'print_epoch',
-           'call_back', 'save_checkpoint', 'optimizer_state', 'load_checkpoint', 'check_moments', 'load_weights',
-           'make_stepper', 'epoch_batches', 'take_steps', 'train_epoch', 'weights_of', 'fit']
+__all__ = ['Callbacks', 'GraphedStep', 'Stepper', 'validation_recall', 'Progress', 'EpochReport', 'load_weights', 'make_stepper',
+           'epoch_batches', 'train_network']
 
 # %% ../nbs/51_training.ipynb #70fe6c14
 class GraphedStep:
@@ -429,7 +428,7 @@ def weights_of(
     return {name: value.clone() for name, value in model.state_dict().items()}
 
 # %% ../nbs/51_training.ipynb #eec2752b
-def fit(
+def train_network(
     model: SequenceModel,  # Trained in place; ends with its best weights, in `eval` mode
     dataset: Dataset,
     seed: int = 0,  # Of the batches and of dropout; the caller seeds the initial weights

@@ -24,9 +24,7 @@ from .features import WordVectors, item_words, text_neighbours
 from .recommenders import Recommender, last_items, register
 
 # %% auto #0
-__all__ = ['SMOOTHING_GRID', 'decayed_pairs', 'similar_texts', 'normalised_rows', 'smoothed_counts', 'Overlay', 'overlay_tables',
-           'smoothing_parts', 'transition_table', 'recency_weights', 'history_matrix', 'TextTransitions', 'pack_rows',
-           'add_packed_rows', 'widen_rows', 'PackedTransitions']
+__all__ = ['decayed_pairs', 'Overlay', 'transition_table', 'TextTransitions', 'PackedTransitions']
 
 # %% ../nbs/45_transitions.ipynb #948d2b09
 def decayed_pairs(

@@ -29,7 +29,7 @@ from intrr.recommenders import SASRec
 from intrr.records import Results
 from intrr.runs import Run, load_model, started_recipe
 from intrr.sids import random_sids
-from intrr.training import fit
+from intrr.training import train_network
 
 MANY = 100 if "INTRR_SLOW" in os.environ else 1
 SKIPPED = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture, HealthCheck.data_too_large]
@@ -247,7 +247,7 @@ def test_what_a_checkpoint_says(run, data):
         save_tensors(tensors, path, changed(meta, data))
         only_input_error(lambda: started_recipe(Path(d), "sasrec"))
         net = SASRec(run.dataset.n_items, Recipe.read(meta["recipe"]))
-        only_input_error(lambda: fit(net, run.dataset, checkpoint=path, resume=True, progress=False))
+        only_input_error(lambda: train_network(net, run.dataset, checkpoint=path, resume=True, progress=False))
 
 
 @pytest.mark.parametrize("file", ["sasrec.checkpoint.safetensors", "sasrec.safetensors", "sids.safetensors"])

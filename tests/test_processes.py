@@ -19,7 +19,7 @@ from intrr.recommenders import SASRec
 from intrr.runs import Run
 from intrr.sids import random_sids
 from intrr.synthetic import make_catalogue
-from intrr.training import fit
+from intrr.training import train_network
 
 STILL = dict(
     dim=16, hidden=16, layers=1, dropout=0.0, token_dropout=0.0, learning_rate=1e-2, batch_targets=512, epochs=2
@@ -58,7 +58,9 @@ def whole(name, folder=None, **kw):
     "A run of two epochs"
     seed_everything(0)
     net = MODELS[name if name in MODELS else "intrr"]()
-    now = fit(net, DATA, progress=False, fixed=FIT[name], checkpoint=folder and folder / f"{name}.safetensors", **kw)
+    now = train_network(
+        net, DATA, progress=False, fixed=FIT[name], checkpoint=folder and folder / f"{name}.safetensors", **kw
+    )
     return {"recall": now.best, "losses": [e["recommendation"] for e in now.curve], "weights": flat(net.parameters())}
 
 

@@ -32,9 +32,8 @@ from ..sids import SemanticIDs, sid_text
 from ..synthetic import make_catalogue
 
 # %% auto #0
-__all__ = ['NEIGHBOURS', 'example_run', 'code_words', 'Catalogue', 'unit_vectors', 'text_vectors', 'suggested_items',
-           'network_of', 'Explorer', 'search_items', 'ItemLevel', 'item_levels', 'levels_by_epoch', 'nearest_items',
-           'item_neighbours', 'popular_siblings']
+__all__ = ['NEIGHBOURS', 'example_run', 'code_words', 'Catalogue', 'unit_vectors', 'network_of', 'Explorer', 'search_items',
+           'ItemLevel', 'item_levels', 'levels_by_epoch', 'item_neighbours', 'popular_siblings']
 
 # %% ../../nbs/90_numbers.ipynb #5e075d28
 def example_run(

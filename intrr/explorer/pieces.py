@@ -24,8 +24,7 @@ from ..tree import tree_frame
 
 # %% auto #0
 __all__ = ['COLOUR_BY', 'OTHER_COLOUR', 'tag', 'asset_text', 'item_line', 'section_card', 'push_button', 'code_chips',
-           'log_height', 'bar_strip', 'level_row', 'level_card', 'scale_colours', 'tree_nodes', 'category_colours',
-           'value_range', 'ring_path', 'sunburst', 'line_chart']
+           'level_card', 'scale_colours', 'tree_nodes', 'category_colours', 'value_range', 'sunburst', 'line_chart']
 
 # %% ../../nbs/92_pieces.ipynb #1d91baa1
 def tag(

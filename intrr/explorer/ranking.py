@@ -21,8 +21,7 @@ from ..recommenders import Recommender, SASRec, SequenceModel, check_histories
 from ..sids import SemanticIDs
 
 # %% auto #0
-__all__ = ['SCORE_PARTS', 'Ranking', 'rank_items', 'path_probabilities', 'part_scores', 'part_lifts', 'has_beam', 'prefix_scores',
-           'lost_level', 'beam_items', 'top_items']
+__all__ = ['SCORE_PARTS', 'Ranking', 'rank_items', 'path_probabilities', 'part_scores', 'part_lifts', 'beam_items', 'top_items']
 
 # %% ../../nbs/91_ranking.ipynb #4b7ebd91
 @dataclass(frozen=True, eq=False)

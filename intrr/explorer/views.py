@@ -37,7 +37,7 @@ from ..sids import sid_text
 from ..style import COLOURS
 
 # %% auto #0
-__all__ = ['VIEWS', 'State', 'item_view', 'history_view', 'tree_view', 'training_view']
+__all__ = ['VIEWS', 'State']
 
 # %% ../../nbs/93_views.ipynb #ab7fea00
 @dataclass(frozen=True)
