@@ -36,7 +36,7 @@ from .sids import SemanticIDs
 from .training import Progress
 
 # %% auto #0
-__all__ = ['COMMANDS', 'EXAMPLES', 'command', 'latest_run', 'run_folder', 'default_parts', 'check_model', 'take_part']
+__all__ = ['COMMANDS', 'EXAMPLES', 'command']
 
 # %% ../nbs/98_commands.ipynb #45a2acda
 COMMANDS: dict[str, FunctionType] = {}

@@ -20,7 +20,7 @@ from .formats import read_table, rename_columns
 from .sids import SemanticIDs, collision_codes
 
 # %% auto #0
-__all__ = ['read_code', 'codes_by_item', 'with_collision_code', 'read_sids', 'write_sids']
+__all__ = ['read_sids', 'write_sids']
 
 # %% ../nbs/24_id_files.ipynb #18ef2f36
 def read_code(

@@ -17,7 +17,7 @@ from .formats import _loose, read_amazon, read_movielens, read_recbole, read_tab
 from .readers import read_folder, read_lines, write_folder
 
 # %% auto #0
-__all__ = ['source_kind', 'read_source', 'import_data']
+__all__ = ['read_source', 'import_data']
 
 # %% ../nbs/17_importing.ipynb #338c690d
 _FOLDERS = {  # What a folder holds: which source it is

@@ -19,8 +19,7 @@ from .runs import RunFolder, run_features, train_model, weights_origin
 from .training import EpochReport
 
 # %% auto #0
-__all__ = ['SPACE', 'Span', 'parse_space', 'search_space', 'import_optuna', 'open_study', 'ended_trials', 'restart_stopped',
-           'trial_of', 'trial_text', 'search_recipe', 'best_words']
+__all__ = ['SPACE', 'Span', 'search_space', 'ended_trials', 'search_recipe', 'best_words']
 
 # %% ../nbs/68_search.ipynb #a34f90c0
 @dataclass(frozen=True)

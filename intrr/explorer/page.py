@@ -35,9 +35,7 @@ from ..recommenders import Recommender
 from ..transitions import TextTransitions
 
 # %% auto #0
-__all__ = ['POLICY', 'PAGE_FILES', 'page_network', 'step_tensors', 'network_tensors', 'rebuilt_prior', 'sparse_tensors',
-           'counted_tensors', 'counted_settings', 'network_settings', 'narrowed', 'data_script', 'page_map',
-           'example_histories', 'page_catalogue', 'page_html', 'page_files', 'check_page_folder', 'write_page']
+__all__ = ['PAGE_FILES', 'page_files', 'check_page_folder', 'write_page']
 
 # %% ../../nbs/95_page.ipynb #247c76f4
 def page_network(
