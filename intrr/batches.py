@@ -18,7 +18,7 @@ from torch import Tensor
 from .core import fast_bf16, process_count
 from .data import Split
 from .recipes import Recipe
-from .recommenders import SequenceModel
+from .sequence_models import SequenceModel
 
 # %% auto #0
 __all__ = ['training_windows', 'length_batches', 'shape_batches', 'Processes', 'AdamWithRowWiseAdagrad', 'make_optimizer',

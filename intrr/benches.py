@@ -23,7 +23,8 @@ from .experiments import size_recipe
 from .runs import load_model
 from .intrr_model import IntRR
 from .recipes import Recipe
-from .recommenders import SequenceModel, build_model, model_info
+from .recommenders import model_info
+from .sequence_models import SequenceModel, build_model
 from .pooling import Pooled
 from .transitions import PackedTransitions
 from .sids import SemanticIDs, random_sids

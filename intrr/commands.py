@@ -28,7 +28,8 @@ from .health import health_text
 from .matrix import make_matrix, run_matrix, time_left
 from .new_items import add_items
 from .recipes import Recipe, change_recipe
-from .recommenders import build_model, model_info, model_names
+from .recommenders import model_info, model_names
+from .sequence_models import build_model
 from .records import Results, table
 from .search import best_words, ended_trials, search_recipe, search_space
 from .report import describe_items, recommend_after, recommendation_text, results_table, write_report

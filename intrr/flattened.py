@@ -15,7 +15,8 @@ from .core import InputError
 from .decoding import NextLogits, beam_search
 from .encoder_decoder import EncoderDecoder
 from .recipes import Recipe
-from .recommenders import LevelLoss, SequenceModel, make_backbone, n_targets, register, spread_scores, widen_digit
+from .recommenders import register
+from .sequence_models import LevelLoss, SequenceModel, make_backbone, n_targets, spread_scores, widen_digit
 from .sids import SemanticIDs
 
 # %% auto #0

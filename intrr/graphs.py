@@ -14,7 +14,8 @@ from torch import Tensor
 
 from .core import InputError
 from .weights import held_tensors, own_parts
-from .recommenders import SequenceModel, check_beam
+from .recommenders import check_beam
+from .sequence_models import SequenceModel
 
 # %% auto #0
 __all__ = ['CompiledTopK']

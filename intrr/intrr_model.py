@@ -18,15 +18,8 @@ from .decoding import beam_search
 from .exact import ExactScorer
 from .ran import RAN, LevelMLP, Redistribution, unrounded
 from .recipes import TEXT_PARTS, Recipe
-from intrr.recommenders import (
-    ItemTokens,
-    LevelLoss,
-    level_cross_entropy,
-    n_targets,
-    register,
-    spread_scores,
-    widen_digit,
-)
+from .recommenders import register
+from .sequence_models import ItemTokens, LevelLoss, level_cross_entropy, n_targets, spread_scores, widen_digit
 from .sids import SemanticIDs
 
 # %% auto #0

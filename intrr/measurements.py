@@ -23,7 +23,7 @@ from .flattened import TIGER, FlatSID
 from .graphs import CompiledTopK
 from .intrr_model import IntRR
 from .pooling import Pooled
-from .recommenders import SequenceModel
+from .sequence_models import SequenceModel
 from .sids import SemanticIDs
 from intrr.timing import (
     copy_ceiling,

@@ -26,7 +26,8 @@ from .pooling import Pooled, save_pooled
 from .quantizers import load_quantizer
 from .readers import item_table, write_folder
 from .recipes import Recipe
-from .recommenders import Recommender, SequenceModel, build_model
+from .recommenders import Recommender
+from .sequence_models import SequenceModel, build_model
 from .sids import SemanticIDs, sid_keys
 from .text import check_embeddings, encode_texts, tfidf
 from .transitions import TextTransitions

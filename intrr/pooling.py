@@ -14,7 +14,7 @@ from torch import Tensor
 
 from .baselines import Tunable
 from .core import InputError, load_tensors, save_tensors
-from .recommenders import SequenceModel
+from .sequence_models import SequenceModel
 from .transitions import PackedTransitions, TextTransitions
 
 # %% auto #0

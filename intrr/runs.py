@@ -41,7 +41,8 @@ from .intrr_model import IntRR
 from .pooling import Pooled, load_pooled, save_pooled
 from .protocols import masks_history
 from .recipes import Recipe
-from .recommenders import Recommender, SequenceModel, build_model, model_names
+from .recommenders import Recommender, model_names
+from .sequence_models import SequenceModel, build_model
 from .records import file_lock, record, save_ranks
 from .sids import SemanticIDs
 from .synthetic import open_dataset

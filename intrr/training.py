@@ -40,7 +40,8 @@ from intrr.core import (
 )
 from .data import Dataset, Split, row_weights, rows_of_users
 from .recipes import Recipe
-from .recommenders import Recommender, SequenceModel
+from .recommenders import Recommender
+from .sequence_models import SequenceModel
 
 # %% auto #0
 __all__ = ['Callbacks', 'GraphedStep', 'Stepper', 'validation_recall', 'Progress', 'EpochReport', 'load_weights', 'make_stepper',

@@ -21,7 +21,8 @@ from torch import Tensor
 from .baselines import Tunable
 from .data import Dataset, Split
 from .features import WordVectors, item_words, text_neighbours
-from .recommenders import Recommender, last_items, register
+from .recommenders import Recommender, register
+from .sequence_models import last_items
 
 # %% auto #0
 __all__ = ['decayed_pairs', 'Overlay', 'transition_table', 'TextTransitions', 'PackedTransitions']

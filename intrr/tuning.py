@@ -15,7 +15,8 @@ from .baselines import Tunable
 from .core import InputError
 from .data import Dataset, Split, rows_of_users
 from .evaluation import per_user_metric, rank_targets
-from .recommenders import Recommender, SequenceModel, model_info
+from .recommenders import Recommender, model_info
+from .sequence_models import SequenceModel
 from .pooling import Pooled
 from .protocols import masks_history
 from .transitions import TextTransitions

@@ -17,6 +17,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from intrr.sequence_models import SASRec
 
 from intrr.core import InputError, load_tensors, save_json, save_tensors
 from intrr.data import Dataset
@@ -25,7 +26,6 @@ from intrr.id_files import read_sids, write_sids
 from intrr.importing import read_source
 from intrr.readers import read_folder
 from intrr.recipes import Recipe
-from intrr.recommenders import SASRec
 from intrr.records import Results
 from intrr.runs import Run, load_model, started_recipe
 from intrr.sids import random_sids

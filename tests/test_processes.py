@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from accelerate import notebook_launcher
+from intrr.sequence_models import SASRec
 
 from intrr.batches import Processes, make_optimizer, train_step, training_windows
 from intrr.cli import main
@@ -15,7 +16,6 @@ from intrr.core import load_tensors, save_tensors, seed_everything
 from intrr.flattened import FlatSID
 from intrr.intrr_model import IntRR
 from intrr.recipes import Recipe
-from intrr.recommenders import SASRec
 from intrr.runs import Run
 from intrr.sids import random_sids
 from intrr.synthetic import make_catalogue

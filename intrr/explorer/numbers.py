@@ -26,7 +26,8 @@ from ..pooling import Pooled
 from ..ran import Redistribution
 from ..readers import write_folder
 from ..recipes import Recipe
-from ..recommenders import ItemTokens, Recommender
+from ..recommenders import Recommender
+from ..sequence_models import ItemTokens
 from ..redistribution import pick_groups, redistribution_of
 from ..sids import SemanticIDs, sid_text
 from ..synthetic import make_catalogue

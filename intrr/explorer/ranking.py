@@ -17,7 +17,8 @@ from ..decoding import beam_search
 from .numbers import Explorer, network_of
 from ..intrr_model import IntRR
 from ..pooling import Pooled
-from ..recommenders import Recommender, SASRec, SequenceModel, check_histories
+from ..recommenders import Recommender, check_histories
+from ..sequence_models import SASRec, SequenceModel
 from ..sids import SemanticIDs
 
 # %% auto #0
