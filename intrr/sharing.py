@@ -303,7 +303,7 @@ class Manifest:
             meta = load_json(path)
             files = {name: (str(f["sha256"]), int(f["size"])) for name, f in meta["files"].items()}
             model = meta["model"]
-        except (KeyError, TypeError, ValueError, AttributeError) as e:
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as e:
             raise InputError(f"{path}: not the manifest of a shared model ({e}); fetch it again") from e
         if model not in model_names(trained=True):
             raise InputError(f"{path}: no model {model!r}; known: {', '.join(model_names(trained=True))}")
