@@ -34,6 +34,7 @@ from .sequence_models import build_model
 from .records import Results, table
 from .search import best_words, ended_trials, search_recipe, search_space
 from .report import describe_items, recommend_after, recommendation_text, results_table, write_report
+from .sharing import push_run
 from .sids import SemanticIDs
 from .training import Progress
 
@@ -313,6 +314,24 @@ def page(
     size = write_page(files, out)
     print(f"open {out / 'index.html'} ({size / 1e6:.1f} MB)")
     return {"page": out, "bytes": size}
+
+# %% ../nbs/98_commands.ipynb #4b52a5db
+@command("runs/beauty hf://owner/name --licence cc-by-4.0")
+def push(
+    run: Positional[Path | None] = None,  # Run folder; needed
+    destination: Positional[str | None] = None,  # hf://owner/name, with @branch if wanted, or a new folder; needed
+    licence: str | None = None,  # The owner's choice, such as cc-by-4.0, or other; needed
+    model: str = "intrr",  # A trained model
+    with_data: bool = False,  # Share the data as well
+    public: bool = False,  # On the hub, for everybody; default: private
+    json: bool = False,  # Print one JSON object
+) -> dict[str, Any]:  # Where the model is now
+    "Share a trained model on the Hugging Face hub or in a folder, with a model card"
+    if run is None or destination is None or licence is None:
+        raise InputError("push: name run, place and licence, such as runs/beauty hf://owner/name --licence cc-by-4.0")
+    push_run(Run.open(run), destination, licence, model, with_data, public)
+    print(f'pushed; load it with: intrr.load("{destination}")')
+    return {"run": run, "model": model, "pushed": destination}
 
 # %% ../nbs/98_commands.ipynb #8523bbcb
 @command("--data path/to/beauty --models intrr sasrec")

@@ -12,8 +12,9 @@ from types import SimpleNamespace
 
 import pytest
 
+from intrr.api import load
 from intrr.cli import main
-from intrr.core import load_tensors
+from intrr.core import InputError, load_tensors
 from intrr.quantizers import RKMeans
 from intrr.sids import SemanticIDs
 
@@ -254,3 +255,22 @@ def test_sigterm_ends_it_with_nothing_half_written(run, tmp_path):
 
 def test_nothing_to_train():
     refused(intrr("run", "--models"), "models: none")
+
+
+def test_push_writes_what_load_opens(run, tmp_path, capsys):
+    "A pushed folder opens, a spoilt one is refused, and what cannot be pushed leaves nothing"
+    for words, said in (
+        ([tmp_path / "model"], "push: name run, place and licence"),
+        (["hf://model", "--licence", "mit"], "hf://model: not a repository"),
+        ([tmp_path / "model", "--licence", "mit", "--model", "sasrec"], "no trained 'sasrec'"),
+    ):
+        assert main(["push", str(run), *map(str, words)]) == 2 and said in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+    out = intrr("push", run, tmp_path / "model", "--licence", "mit", "--json")
+    assert json.loads(out.stdout)["pushed"] == str(tmp_path / "model"), out.stderr
+    assert len(load(tmp_path / "model").recommend(histories=[["12", "55"]], k=3)) == 3
+    with (tmp_path / "model/intrr.safetensors").open("ab") as f:
+        f.write(b"x")
+    with pytest.raises(InputError, match="not the file that the manifest lists"):
+        load(tmp_path / "model")
+    refused(intrr("push", run, tmp_path / "model", "--licence", "mit"), "is not empty; name another folder")
