@@ -107,10 +107,10 @@ class PathScores(nn.Module):
         h: Tensor,  # `(B, d)`
     ) -> Tensor:  # `(B, N)`
         "The sum along each item's ID"
-        table = torch.cat([s.flatten(1) for s in self.pair_logits(h)], 1).T  # (K_1 + K_1 K_2 + ..., B)
+        table = torch.cat([s.flatten(1) for s in self.pair_logits(h)], 1)  # (B, K_1 + K_1 K_2 + ...)
         if self.normaliser == "children":
-            return over_children(self.sids, self.cells, table).T
-        return F.embedding_bag(self.cells, table, mode="sum").T
+            return over_children(self.sids, self.cells, table.T).T
+        return torch.stack([table.index_select(1, cell) for cell in self.cells.T]).sum(0)
 
 # %% ../nbs/53_export.ipynb #b94c15ae
 class CountedScores(nn.Module):
