@@ -31,6 +31,7 @@ from .readers import write_folder
 from .recipes import Recipe
 from .recommenders import Recommender, model_info
 from .pooling import Pooled
+from .sharing import is_shared, open_shared
 
 # %% auto #0
 __all__ = ['Asked', 'given', 'user_rows', 'recommend_batch', 'ServedModel', 'TrainedModel', 'fit', 'load']
@@ -298,14 +299,18 @@ def fit(
 
 # %% ../nbs/96_front_door.ipynb #1b90ea6c
 def load(
-    folder: str | Path,  # A run folder
+    folder: str | Path,  # A run folder; or a shared model: `hf://owner/name`, with `@revision` if wanted, or its folder
     model: str | None = None,  # Default: the only one that was trained there
     data: str | Path | None = None,  # Where its data lie now, if they are not in the folder and have moved
     device: str = "auto",
 ) -> TrainedModel:
-    "Open what was saved; raises `InputError` if there is no run, or more than one model to choose from"
-    run = Run.open(folder, data)
+    "Open what was saved or shared; raises `InputError` if there is no run, or more than one model to choose from"
+    shared = is_shared(folder)
+    run = open_shared(folder, data) if shared else Run.open(folder, data)
     if model is None and len(run.trained) != 1:
-        found = ", ".join(run.trained) or "none"
-        raise InputError(f"{folder}: trained models: {found}; tell which one with model=")
-    return TrainedModel(run, model or run.trained[0], device)
+        there = ", ".join(run.trained) or "none"
+        raise InputError(f"{folder}: trained models: {there}; tell which one with model=")
+    found = TrainedModel(run, model or run.trained[0], device)
+    if shared:
+        weakref.finalize(found, shutil.rmtree, run.folder, ignore_errors=True)
+    return found

@@ -21,9 +21,10 @@ from .efficiency import bench_table, machine_folder, run_benches
 from .experiments import Setup, size_recipe
 from .explorer.numbers import Explorer
 from .explorer.page import check_page_folder, page_files, write_page
+from .export import save_export
 from .importing import import_data
 from .matrix import stage_one
-from .runs import Run, check_replaced, evaluate_baseline, run_from_sids, started_recipe
+from .runs import Run, check_replaced, evaluate_baseline, run_from_sids, started_recipe, weights_origin
 from .health import health_text
 from .matrix import make_matrix, run_matrix, time_left
 from .new_items import add_items
@@ -33,6 +34,7 @@ from .sequence_models import build_model
 from .records import Results, table
 from .search import best_words, ended_trials, search_recipe, search_space
 from .report import describe_items, recommend_after, recommendation_text, results_table, write_report
+from .sharing import push_run
 from .sids import SemanticIDs
 from .training import Progress
 
@@ -276,6 +278,24 @@ def add(
     print("\n".join(f"{i['id']}: {i['title']}, {tuple(i['sid'])}" for i in added) + f"\n\nwritten to {grown.folder}")
     return {"run": grown.folder, "models": grown.trained, "added": added}
 
+# %% ../nbs/98_commands.ipynb #2f3d1c1e
+@command("runs/beauty --out beauty.pt2")
+def export(
+    run: Positional[Path | None] = None,  # Run folder; default: the newest one under runs
+    out: Path | None = None,  # File to be made, a .pt2; a .json with the same name is written beside it; needed
+    model: str = "intrr",  # The model to be served: intrr or sasrec
+    k: int = 50,  # Items per request
+    json: bool = False,  # Print one JSON object
+) -> dict[str, Any]:  # The two files, and the bytes of the first
+    "Write a trained model as one program of torch.export: histories in, the best items out, without this package"
+    if out is None:
+        raise InputError("export: name the file to be made, such as --out beauty.pt2")
+    here = Run.open(run or latest_run())
+    about = {"data": here.dataset.name, "model": model, "origin": weights_origin(model, here.sids, here.dataset)}
+    beside = save_export(here.load(model, "cpu")[0], out, here.dataset.items["id"].tolist(), k, about)
+    print(f"{out} ({out.stat().st_size / 1e6:.1f} MB) and {beside}")
+    return {"program": out, "settings": beside, "bytes": out.stat().st_size}
+
 # %% ../nbs/98_commands.ipynb #11a861d3
 @command("runs/beauty --out page")
 def page(
@@ -294,6 +314,24 @@ def page(
     size = write_page(files, out)
     print(f"open {out / 'index.html'} ({size / 1e6:.1f} MB)")
     return {"page": out, "bytes": size}
+
+# %% ../nbs/98_commands.ipynb #4b52a5db
+@command("runs/beauty hf://owner/name --licence cc-by-4.0")
+def push(
+    run: Positional[Path | None] = None,  # Run folder; needed
+    destination: Positional[str | None] = None,  # hf://owner/name, with @branch if wanted, or a new folder; needed
+    licence: str | None = None,  # The owner's choice, such as cc-by-4.0, or other; needed
+    model: str = "intrr",  # A trained model
+    with_data: bool = False,  # Share the data as well
+    public: bool = False,  # On the hub, for everybody; default: private
+    json: bool = False,  # Print one JSON object
+) -> dict[str, Any]:  # Where the model is now
+    "Share a trained model on the Hugging Face hub or in a folder, with a model card"
+    if run is None or destination is None or licence is None:
+        raise InputError("push: name run, place and licence, such as runs/beauty hf://owner/name --licence cc-by-4.0")
+    push_run(Run.open(run), destination, licence, model, with_data, public)
+    print(f'pushed; load it with: intrr.load("{destination}")')
+    return {"run": run, "model": model, "pushed": destination}
 
 # %% ../nbs/98_commands.ipynb #8523bbcb
 @command("--data path/to/beauty --models intrr sasrec")

@@ -17,7 +17,6 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from intrr.sequence_models import SASRec
 
 from intrr.core import InputError, load_tensors, save_json, save_tensors
 from intrr.data import Dataset
@@ -28,6 +27,7 @@ from intrr.readers import read_folder
 from intrr.recipes import Recipe
 from intrr.records import Results
 from intrr.runs import Run, load_model, started_recipe
+from intrr.sequence_models import SASRec
 from intrr.sids import random_sids
 from intrr.training import train_network
 

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 import torch
 from accelerate import notebook_launcher
-from intrr.sequence_models import SASRec
 
 from intrr.batches import Processes, make_optimizer, train_step, training_windows
 from intrr.cli import main
@@ -17,6 +16,7 @@ from intrr.flattened import FlatSID
 from intrr.intrr_model import IntRR
 from intrr.recipes import Recipe
 from intrr.runs import Run
+from intrr.sequence_models import SASRec
 from intrr.sids import random_sids
 from intrr.synthetic import make_catalogue
 from intrr.training import train_network
