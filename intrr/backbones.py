@@ -27,7 +27,7 @@ def select_places(
     place: Tensor,  # One of the `T` places for each row, `(B,)` long
 ) -> Tensor:  # The same with one position instead of `T`
     "The values at one position of each row"
-    row = torch.arange(len(values), device=values.device)
+    row = torch.arange(values.shape[0], device=values.device)
     return values[row, place][:, None] if values.ndim == 3 else values[row, :, place][:, :, None]
 
 # %% ../nbs/30_backbones.ipynb #7e43759e
@@ -253,7 +253,7 @@ def encode_history(
         q, k, v, *rest = block.project(x)
         kept.append((k, v))
         if lengths is not None and block is blocks[-1]:
-            bias = select_places(bias.expand(len(x), *bias.shape[-3:]), lengths - 1)
+            bias = select_places(bias.expand(x.shape[0], *bias.shape[-3:]), lengths - 1)
             x, q, *rest = (select_places(t, lengths - 1) for t in (x, q, *rest))
         x = block.finish(x, net.attend(q, k, v, bias), *rest)
     return net.norm(x), kept

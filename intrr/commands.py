@@ -21,9 +21,10 @@ from .efficiency import bench_table, machine_folder, run_benches
 from .experiments import Setup, size_recipe
 from .explorer.numbers import Explorer
 from .explorer.page import check_page_folder, page_files, write_page
+from .export import save_export
 from .importing import import_data
 from .matrix import stage_one
-from .runs import Run, check_replaced, evaluate_baseline, run_from_sids, started_recipe
+from .runs import Run, check_replaced, evaluate_baseline, run_from_sids, started_recipe, weights_origin
 from .health import health_text
 from .matrix import make_matrix, run_matrix, time_left
 from .new_items import add_items
@@ -276,6 +277,24 @@ def add(
     added = describe_items(grown, torch.arange(old.dataset.n_items, grown.dataset.n_items))
     print("\n".join(f"{i['id']}: {i['title']}, {tuple(i['sid'])}" for i in added) + f"\n\nwritten to {grown.folder}")
     return {"run": grown.folder, "models": grown.trained, "added": added}
+
+# %% ../nbs/98_commands.ipynb #2f3d1c1e
+@command("runs/beauty --out beauty.pt2")
+def export(
+    run: Positional[Path | None] = None,  # Run folder; default: the newest one under runs
+    out: Path | None = None,  # File to be made, a .pt2; a .json with the same name is written beside it; needed
+    model: str = "intrr",  # The model to be served: intrr or sasrec
+    k: int = 50,  # Items per request
+    json: bool = False,  # Print one JSON object
+) -> dict[str, Any]:  # The two files, and the bytes of the first
+    "Write a trained model as one program of torch.export: histories in, the best items out, without this package"
+    if out is None:
+        raise InputError("export: name the file to be made, such as --out beauty.pt2")
+    here = Run.open(run or latest_run())
+    about = {"data": here.dataset.name, "model": model, "origin": weights_origin(model, here.sids, here.dataset)}
+    beside = save_export(here.load(model, "cpu")[0], out, here.dataset.items["id"].tolist(), k, about)
+    print(f"{out} ({out.stat().st_size / 1e6:.1f} MB) and {beside}")
+    return {"program": out, "settings": beside, "bytes": out.stat().st_size}
 
 # %% ../nbs/98_commands.ipynb #11a861d3
 @command("runs/beauty --out page")

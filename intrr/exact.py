@@ -20,8 +20,8 @@ from .ran import RAN, LevelMLP, unrounded
 from .sids import SemanticIDs
 
 # %% auto #0
-__all__ = ['Tables', 'make_tables', 'FoldedRAN', 'EdgeLayout', 'edge_layout', 'EdgeRAN', 'look_ahead', 'branch_and_bound',
-           'ExactScorer']
+__all__ = ['Tables', 'make_tables', 'FoldedRAN', 'pair_cells', 'EdgeLayout', 'edge_layout', 'EdgeRAN', 'over_children',
+           'look_ahead', 'branch_and_bound', 'ExactScorer']
 
 # %% ../nbs/33_exact.ipynb #7f9f40db
 class Tables(NamedTuple):
@@ -273,7 +273,11 @@ def _over_codes(sids: SemanticIDs, pairs: Sequence[Tensor], total: Tensor) -> Te
     return total
 
 
-def _over_children(sids: SemanticIDs, rows: Tensor, logits: Tensor) -> Tensor:
+def over_children(
+    sids: SemanticIDs,
+    rows: Tensor,  # Row of `logits` that each item uses at each level, `(N, L)`
+    logits: Tensor,  # `(E, n)`
+) -> Tensor:  # Log-probabilities, `(N, n)`
     "Walk down the tree, adding the log-softmax over each prefix's children; children of a prefix are neighbours"
     n, total, sids = logits.shape[1], logits.new_zeros(1, logits.shape[1]), sids.to(logits.device)
     for level in range(sids.levels):
@@ -363,13 +367,13 @@ class ExactScorer(EdgeRAN):
         "From the dense tables, `(N, n)`"
         table = torch.cat([s.flatten(1) for s in self.pair_scores(h, normaliser)], 1)  # (n, K_1 + ...)
         if normaliser == "children":
-            return _over_children(self.sids, self.cells, table.T)
+            return over_children(self.sids, self.cells, table.T)
         return table[:, self.cells].sum(2, dtype=torch.promote_types(table.dtype, torch.float32)).T
 
     def scores_from_edges(self, h: Tensor, normaliser: str) -> Tensor:
         "From the edges, `(N, n)`"
         if normaliser == "children":
-            return _over_children(self.sids, self.paths, self.edge_logits(h))
+            return over_children(self.sids, self.paths, self.edge_logits(h))
         total = self.path_sums(h)
         return _over_codes(self.sids, self.pair_logits(h), total) if normaliser == "codes" else total
 

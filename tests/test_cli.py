@@ -64,6 +64,30 @@ def test_a_record_says_how_it_was_made(run):
     assert record["params"] > 0 and record["seconds"]["train"] > 0
 
 
+SERVE = """
+import json, sys, torch
+_, rows = torch.export.load(sys.argv[1] + ".pt2").module()(torch.tensor([[12, 55, -1]]))
+ids = json.load(open(sys.argv[1] + ".json"))["items"]
+print(json.dumps([[ids[row] for row in rows[0]], "intrr" in sys.modules]))
+"""
+
+
+def test_an_exported_program_recommends_the_same_without_the_package(run, tmp_path):
+    out = intrr("export", run, "--out", tmp_path / "demo.pt2", "--k", "5", "--json")
+    assert out.returncode == 0, out.stderr
+    assert json.loads(out.stdout)["bytes"] == (tmp_path / "demo.pt2").stat().st_size
+    words = [sys.executable, "-I", "-c", SERVE, str(tmp_path / "demo")]
+    ids, imported = json.loads(subprocess.run(words, capture_output=True, text=True, check=True).stdout)
+    settings = json.loads((tmp_path / "demo.json").read_text())
+    history = [settings["items"][row] for row in (12, 55)]
+    same = json.loads(intrr("recommend", run, "--history", *history, "--k", "5", "--json").stdout)
+    assert ids == [item["id"] for item in same["recommendations"]] and not imported
+    assert settings["k"] == 5 and set(settings["origin"]) == {"model", "data", "sids"}
+    limit = {"preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))}
+    refused(intrr("export", run, "--out", tmp_path / "full.pt2", **limit), "full.pt2: cannot write")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["demo.json", "demo.pt2"]
+
+
 def test_stopped_and_resumed_ends_like_one_that_was_not(run, tmp_path):
     folder = tmp_path / "stopped"
     intrr("sids", "--out", folder, "--json")
@@ -134,12 +158,15 @@ def test_damaged_weights(run, tmp_path):
         (["import", "RUN"], ["name the dataset folder to be made"]),
         (["tune", "RUN", "--search", "dropout=0.5:0.1"], ["dropout=0.5:0.1 is no range"]),
         (["train", "RUN", "--resume", "--recipe", "dim=24"], ["checkpoint of another recipe"]),
+        (["export", "RUN"], ["name the file to be made"]),
+        (["export", "RUN", "--out", "NEW"], ["name it new.pt2"]),
+        (["export", "RUN", "--out", "NEW.pt2", "--model", "knn"], ["TransitionKNN has no such file"]),
         (["run", "--out", "RUN"], ["holds a trained 'intrr'", "--resume", "--overwrite"]),
         (["quickstart", "--out", "RUN"], ["holds a trained 'intrr'", "--resume", "--overwrite"]),
     ],
 )
 def test_refused(run, tmp_path, capsys, words, parts):
-    place = {"RUN": run, "NEW": tmp_path / "new"}
+    place = {"RUN": run, "NEW": tmp_path / "new", "NEW.pt2": tmp_path / "new.pt2"}
     code = main([str(place.get(w, w)) for w in words])
     refused(SimpleNamespace(returncode=code, stdout=(seen := capsys.readouterr()).out, stderr=seen.err), *parts)
     assert not (tmp_path / "new" / "run.json").exists()
