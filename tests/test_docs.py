@@ -79,6 +79,12 @@ def test_every_notebook_has_a_page_and_a_place(built):
     assert (built / "search.json").stat().st_size > 10_000
 
 
+def test_no_link_has_code_for_a_label():
+    "The builder leaves code alone; a public name in backticks is a link by itself"
+    said = [(p.name, m) for p in notebooks() for m in re.findall(r"\[`[^`\]]*`\]\([^)]*\.ipynb[^)]*\)", p.read_text())]
+    assert not said
+
+
 def test_internal_links_and_images_resolve(pages):
     broken = []
     for path, page in pages.items():
