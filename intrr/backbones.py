@@ -18,8 +18,7 @@ from torch import Tensor, nn
 from .core import InputError
 
 # %% auto #0
-__all__ = ['BACKBONES', 'Backbone', 'distance_starts', 'BucketBias', 'Cache', 'continue_beams', 'Dropout', 'CausalAttention',
-           'AttentionBackbone', 'Block', 'Transformer', 'BackboneInfo']
+__all__ = ['BACKBONES', 'Backbone', 'Cache', 'CausalAttention', 'AttentionBackbone', 'Transformer', 'BackboneInfo']
 
 # %% ../nbs/30_backbones.ipynb #2377e5df
 def select_places(
