@@ -18,8 +18,7 @@ from torch import Tensor, nn
 from .core import InputError
 
 # %% auto #0
-__all__ = ['BACKBONES', 'Backbone', 'distance_starts', 'BucketBias', 'Cache', 'continue_beams', 'Dropout', 'CausalAttention',
-           'AttentionBackbone', 'Block', 'Transformer', 'BackboneInfo']
+__all__ = ['BACKBONES', 'Backbone', 'Cache', 'CausalAttention', 'AttentionBackbone', 'Transformer', 'BackboneInfo']
 
 # %% ../nbs/30_backbones.ipynb #2377e5df
 def select_places(
@@ -177,11 +176,12 @@ class _Dropout(torch.autograd.Function):
         keep = bits.view(torch.int16)[: x.numel()].view(x.shape) >= drop - 2**15
         ctx.save_for_backward(keep)
         ctx.scale = 2**16 / (2**16 - drop)
-        return x.mul(keep).mul_(ctx.scale)
+        return x.mul(keep.to(x.dtype)).mul_(ctx.scale)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
-        return grads[0].mul(ctx.saved_tensors[0]).mul_(ctx.scale), None
+        keep, grad = ctx.saved_tensors[0], grads[0]
+        return grad.mul(keep.to(grad.dtype)).mul_(ctx.scale), None
 
 # %% ../nbs/30_backbones.ipynb #aa1e62f6
 class Dropout(nn.Dropout):

@@ -40,10 +40,12 @@ from .sids import SemanticIDs
 from .training import Progress
 
 # %% auto #0
-__all__ = ['COMMANDS', 'EXAMPLES', 'command']
+__all__ = ['COMMANDS']
 
 # %% ../nbs/98_commands.ipynb #45a2acda
 COMMANDS: dict[str, FunctionType] = {}
+
+# %% ../nbs/98_commands.ipynb #79008bfe
 EXAMPLES: dict[str, str] = {}  # How each command is used, by its name
 
 

@@ -20,8 +20,7 @@ from .ran import RAN, LevelMLP, unrounded
 from .sids import SemanticIDs
 
 # %% auto #0
-__all__ = ['Tables', 'make_tables', 'FoldedRAN', 'pair_cells', 'EdgeLayout', 'edge_layout', 'EdgeRAN', 'over_children',
-           'look_ahead', 'branch_and_bound', 'ExactScorer']
+__all__ = ['FoldedRAN', 'EdgeRAN', 'branch_and_bound', 'ExactScorer']
 
 # %% ../nbs/33_exact.ipynb #7f9f40db
 class Tables(NamedTuple):

@@ -15,7 +15,7 @@ from .backbones import BACKBONES, AttentionBackbone, BackboneInfo, BucketBias, D
 from .core import InputError
 
 # %% auto #0
-__all__ = ['HSTUBlock', 'HSTU']
+__all__ = ['HSTU']
 
 # %% ../nbs/34_hstu.ipynb #72981c10
 def softplus_weights(

@@ -22,9 +22,8 @@ from .recommenders import model_info
 from .evaluation import per_user_metric, mean_metrics, paired_bootstrap, user_traits
 
 # %% auto #0
-__all__ = ['save_ranks', 'load_ranks', 'record', 'protocol_words', 'read_records', 'RecordFolder', 'select_records', 'Known',
-           'Results', 'network_alone', 'misfits', 'leaning', 'run_faults', 'efficiency_faults', 'check_records',
-           'table', 'markdown_table', 'file_lock']
+__all__ = ['save_ranks', 'load_ranks', 'record', 'RecordFolder', 'select_records', 'Results', 'network_alone', 'check_records',
+           'table', 'markdown_table']
 
 # %% ../nbs/61_records.ipynb #578553ec
 _E = TypeVar("_E", bound="Known")

@@ -23,9 +23,7 @@ from .recommenders import Recommender, model_info, register
 from .sids import SemanticIDs
 
 # %% auto #0
-__all__ = ['catalogue_cross_entropy', 'FixedShapes', 'ItemText', 'SequenceModel', 'last_items', 'n_targets', 'make_backbone',
-           'current_tokens', 'HistoryEncoder', 'ItemTokens', 'spread_scores', 'level_cross_entropy', 'LevelLoss',
-           'widen_digit', 'build_model', 'SASRec']
+__all__ = ['catalogue_cross_entropy', 'SequenceModel', 'HistoryEncoder', 'ItemTokens', 'LevelLoss', 'build_model', 'SASRec']
 
 # %% ../nbs/41_sequence_models.ipynb #d65d6c5d
 class _CrossEntropy(torch.autograd.Function):

@@ -24,7 +24,7 @@ from .runs import Run
 from .synthetic import open_dataset
 
 # %% auto #0
-__all__ = ['push_run', 'is_shared', 'open_shared']
+__all__ = ['push_run', 'open_shared']
 
 # %% ../nbs/69_sharing.ipynb #997540db
 def hub_address(

@@ -45,8 +45,7 @@ from .recommenders import Recommender
 from .sequence_models import SequenceModel
 
 # %% auto #0
-__all__ = ['Callbacks', 'GraphedStep', 'Stepper', 'validation_recall', 'Progress', 'EpochReport', 'load_weights', 'make_stepper',
-           'epoch_batches', 'train_network']
+__all__ = ['Callbacks', 'Stepper', 'validation_recall', 'Progress', 'EpochReport', 'train_network']
 
 # %% ../nbs/51_training.ipynb #70fe6c14
 class GraphedStep:

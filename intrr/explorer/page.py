@@ -35,7 +35,7 @@ from ..recommenders import Recommender
 from ..transitions import TextTransitions
 
 # %% auto #0
-__all__ = ['PAGE_FILES', 'page_files', 'check_page_folder', 'write_page']
+__all__ = ['write_page']
 
 # %% ../../nbs/95_page.ipynb #247c76f4
 def page_network(
