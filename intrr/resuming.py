@@ -13,7 +13,7 @@ from .recipes import Recipe
 from .recommenders import model_info, model_names
 
 # %% auto #0
-__all__ = ['check_replaced', 'started_training', 'started_model', 'default_parts', 'plan_training', 'setup_seed']
+__all__ = ['check_replaced', 'started_training', 'plan_training']
 
 # %% ../nbs/64_resuming.ipynb #9fcda358
 def checkpoint_path(

@@ -94,10 +94,8 @@ def test_stopped_and_resumed_ends_like_one_that_was_not(run, tmp_path):
     words = [sys.executable, "-c", CODE, "train", str(folder), "--seed", "3", *LITTLE]
     process = subprocess.Popen(words, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     check = folder / "intrr.checkpoint.safetensors"
-    for _ in range(600):
-        if check.exists():
-            break
-        time.sleep(0.1)
+    while not check.exists() and process.poll() is None:
+        time.sleep(0.05)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130 and "go on with --resume" in err
