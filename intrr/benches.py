@@ -46,7 +46,7 @@ class Bench:
     normaliser: str | None = None  # Of IntRR's loss; default: the recipe's own
     length: int = 20  # History items that the model sees
     n_items: int | None = None  # Size of a made-up catalogue; default: the catalogue of the run or the data
-    engine: str | None = None  # Of a request: one of `exact`, `full`, `bound`, `beamW`, `pt2`, `onnx`; else `product`, `copy`
+    engine: str | None = None  # `exact`, `full`, `bound`, `beamW`, `pt2` or `onnx`; of a ceiling `product` or `copy`
     k: int = 10  # Items recommended
     users: bool = False  # All test users in large batches; default: one request after another
     precision: str = "auto"  # `fp32` or `bf16`; default: of training steps the recipe's, of requests fp32

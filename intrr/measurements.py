@@ -5,6 +5,7 @@
 # %% ../nbs/82_measurements.ipynb #5cad9468
 from __future__ import annotations
 
+import os
 import re
 import tempfile
 import time
@@ -346,7 +347,7 @@ def measure_bench(
     kept: dict[Any, Any] | None = None,  # The model of the row before, which may be the same
 ) -> dict[str, Any]:  # The record
     "Measure a row in this process"
-    start = time.perf_counter()
+    start, load = time.perf_counter(), os.getloadavg()[0]
     if bench.task == "train":
         found = measure_training(bench, source, device, budget)
     elif bench.task == "infer":
@@ -358,5 +359,5 @@ def measure_bench(
         found = {"flop_per_second": product_ceiling(device, dtype, budget=budget), "computed_in": bench.precision}
     weights = {} if bench.task == "ceiling" else {"trained": bench.size == "trained"}
     told = {"kind": "efficiency", "name": bench.name, "dataset": source.dataset_of(bench), **weights}
-    took = {"took": time.perf_counter() - start, "environment": environment(device)}
+    took = {"load": load, "took": time.perf_counter() - start, "environment": environment(device)}
     return to_jsonable(told | asdict(bench) | found | took)
