@@ -105,7 +105,7 @@ def test_short_catalogues_give_fewer_items(client):
 
 
 def test_health_and_metrics(client):
-    assert client.get("/health").json() == {"status": "ok", "items": 60, "k": 20, "max_len": 50}
+    assert client.get("/health").json() == {"status": "ok", "items": 60, "k": 20, "max_len": 20}
     before = served(client)
     many(client, 10)
     assert served(client) == before + 10
