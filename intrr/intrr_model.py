@@ -19,7 +19,8 @@ from .exact import ExactScorer
 from .ran import RAN, LevelMLP, Redistribution, unrounded
 from .recipes import TEXT_PARTS, Recipe
 from .recommenders import register
-from .sequence_models import ItemTokens, LevelLoss, level_cross_entropy, n_targets, spread_scores, widen_digit
+from .sequence_models import ItemTokens, n_targets, spread_scores, widen_digit
+from .losses import LevelLoss, level_cross_entropy
 from .sids import SemanticIDs
 
 # %% auto #0

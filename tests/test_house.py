@@ -53,6 +53,15 @@ def test_most_cells_are_short():
     assert sizes[len(sizes) // 2] <= 12 and sizes[len(sizes) * 9 // 10] <= 27
 
 
+def test_modules_are_short():
+    "A module that is longer is named here, with the lines that it may have"
+    longest = {"intrr.commands": 470, "intrr.runs": 540}
+    lines = {
+        name: len(Path(importlib.import_module(name).__file__).read_text("utf-8").splitlines()) for name in MODULES
+    }
+    assert {name: n for name, n in lines.items() if n > longest.get(name, 400)} == {}
+
+
 def test_public_names_are_few():
     assert sum(len(importlib.import_module(name).__all__) for name in MODULES) < 350
 

@@ -21,10 +21,10 @@ from safetensors.torch import save
 from scipy import sparse
 from torch import Tensor
 
-from ..backbones import distance_starts
+from ..attention import distance_starts
 from ..core import InputError, atomic_path, to_jsonable
 from ..runs import Run
-from ..exact import Tables, make_tables
+from ..folded import Tables, make_tables
 from .numbers import Explorer, network_of
 from .pieces import OTHER_COLOUR, asset_text, category_colours
 from ..intrr_model import IntRR
