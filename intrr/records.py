@@ -67,6 +67,7 @@ def record(
     epochs: int = 0,
     lists: Mapping[str, float] | None = None,  # What `beyond_accuracy` gave
     device: str | torch.device = "cpu",
+    commits: Sequence[str] = (),  # Of the code that trained it, see `environment`
 ) -> dict[str, Any]:  # Plain values
     "The record of a run; raises `InputError` for an unknown model"
     model_info(model)
@@ -83,7 +84,8 @@ def record(
     }
     body = {"seed": seed, "config": config or {}, "params": params, "metrics": metrics}
     body |= {"lists": lists} if lists else {}
-    return to_jsonable({**head, **body, "seconds": seconds or {}, "epochs": epochs, "environment": environment(device)})
+    body |= {"seconds": seconds or {}, "epochs": epochs, "environment": environment(device, commits)}
+    return to_jsonable({**head, **body})
 
 # %% ../nbs/61_records.ipynb #fc4e6686
 def protocol_words(

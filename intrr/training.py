@@ -22,6 +22,7 @@ from intrr.batches import (
     training_windows,
 )
 from intrr.core import (
+    CODE_COMMITS,
     InputError,
     duration_text,
     in_notebook,
@@ -89,6 +90,7 @@ class Progress:
     seconds: float = 0.0  # Spent in steps, without validation
     validation_seconds: float = 0.0
     curve: list[dict[str, float]] = field(default_factory=list)  # An entry an epoch
+    commits: list[str] = field(default_factory=list)  # Of the code that took the steps, from the first epoch on
 
     def goes_on(
         self,
@@ -322,6 +324,8 @@ def train_network(
     callbacks = [*([print_epoch] if progress else []), *callbacks]
     if checkpoint and resume and Path(checkpoint).exists():
         best, now = load_checkpoint(Path(checkpoint), model, optimizer, now)
+    if now.goes_on(recipe):
+        now.commits = list(dict.fromkeys([*now.commits, *CODE_COMMITS]))
     while now.goes_on(recipe) and not stop:
         parts, seconds = train_epoch(stepper, now, progress)
         with stopwatch(model.device) as check:
