@@ -21,8 +21,7 @@ from .recipes import Recipe
 from .sequence_models import SequenceModel
 
 # %% auto #0
-__all__ = ['training_windows', 'length_batches', 'shape_batches', 'Processes', 'AdamWithRowWiseAdagrad', 'make_optimizer',
-           'set_rate', 'collect_gradients', 'clip_gradients', 'training_precision', 'train_step']
+__all__ = ['training_windows', 'Processes', 'AdamWithRowWiseAdagrad', 'make_optimizer', 'training_precision', 'train_step']
 
 # %% ../nbs/50_batches.ipynb #26bdee0f
 def training_windows(

@@ -25,7 +25,7 @@ from typing import Annotated, Any, get_type_hints
 from . import __version__
 
 # %% auto #0
-__all__ = ['described', 'main']
+__all__ = ['main']
 
 # %% ../nbs/99_cli.ipynb #5a40e59f
 def command_summaries() -> dict[str, str]:  # In the order of the source

@@ -20,9 +20,9 @@ from .data import Split, row_batches
 from .recommenders import Recommender
 
 # %% auto #0
-__all__ = ['Metric', 'METRICS', 'rank_targets', 'per_user_metric', 'mean_metrics', 'all_metrics', 'evaluate', 'standard_error',
-           'paired_bootstrap', 'user_traits', 'metric_by_bucket', 'best_items', 'first_rows', 'top_lists', 'tail_items',
-           'beyond_accuracy', 'list_overlap']
+__all__ = ['METRICS', 'rank_targets', 'per_user_metric', 'mean_metrics', 'all_metrics', 'evaluate', 'standard_error',
+           'paired_bootstrap', 'user_traits', 'metric_by_bucket', 'top_lists', 'tail_items', 'beyond_accuracy',
+           'list_overlap']
 
 # %% ../nbs/60_evaluation.ipynb #fc9e0ef8
 def count_above_and_tied(
@@ -121,10 +121,8 @@ def mean_per_user(
     number, count = user.unique(return_inverse=True, return_counts=True)[1:]
     return values.new_zeros(*values.shape[:-1], len(count)).index_add_(-1, number, values) / count
 
-# %% ../nbs/60_evaluation.ipynb #ec3fd1ba
-Metric = Callable[[Tensor, float], Tensor]  # Ranks from 0 and the length of the list to a value per rank
-
-METRICS: dict[str, Metric] = {
+# %% ../nbs/60_evaluation.ipynb #87762f06
+METRICS: dict[str, Callable[[Tensor, float], Tensor]] = {  # Ranks from 0 and the length of the list to a value per rank
     "recall": lambda r, k: (r < k).double(),
     "ndcg": lambda r, k: (r < k) / torch.log2(r + 2),
     "mrr": lambda r, k: (r < k) / (r + 1),

@@ -43,7 +43,7 @@ from intrr.timing import (
     seconds_of,
     time_calls,
 )
-from .training import Stepper, epoch_batches, make_stepper
+from .steps import Stepper, epoch_batches, make_stepper
 
 # %% auto #0
 __all__ = ['measure_bench']

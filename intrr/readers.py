@@ -24,7 +24,7 @@ from .data import Dataset, history_rows
 from .frames import item_text, items_from_frame, items_from_records
 
 # %% auto #0
-__all__ = ['read_lines', 'read_folder', 'write_folder', 'item_table']
+__all__ = ['read_folder', 'write_folder']
 
 # %% ../nbs/11_readers.ipynb #60363945
 _LONGEST_LINE = 2**26  # Bytes; a gzip file of a few MB may hold gigabytes in one line

@@ -22,9 +22,8 @@ from .recommenders import model_info
 from .evaluation import per_user_metric, mean_metrics, paired_bootstrap, user_traits
 
 # %% auto #0
-__all__ = ['save_ranks', 'load_ranks', 'record', 'protocol_words', 'read_records', 'RecordFolder', 'select_records', 'Known',
-           'Results', 'network_alone', 'misfits', 'leaning', 'run_faults', 'efficiency_faults', 'check_records',
-           'table', 'markdown_table', 'file_lock']
+__all__ = ['save_ranks', 'load_ranks', 'record', 'RecordFolder', 'select_records', 'Results', 'network_alone', 'check_records',
+           'table', 'markdown_table']
 
 # %% ../nbs/61_records.ipynb #578553ec
 _E = TypeVar("_E", bound="Known")
@@ -68,6 +67,7 @@ def record(
     epochs: int = 0,
     lists: Mapping[str, float] | None = None,  # What `beyond_accuracy` gave
     device: str | torch.device = "cpu",
+    commits: Sequence[str] = (),  # Of the code that trained it, see `environment`
 ) -> dict[str, Any]:  # Plain values
     "The record of a run; raises `InputError` for an unknown model"
     model_info(model)
@@ -84,7 +84,8 @@ def record(
     }
     body = {"seed": seed, "config": config or {}, "params": params, "metrics": metrics}
     body |= {"lists": lists} if lists else {}
-    return to_jsonable({**head, **body, "seconds": seconds or {}, "epochs": epochs, "environment": environment(device)})
+    body |= {"seconds": seconds or {}, "epochs": epochs, "environment": environment(device, commits)}
+    return to_jsonable({**head, **body})
 
 # %% ../nbs/61_records.ipynb #fc4e6686
 def protocol_words(

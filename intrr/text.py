@@ -22,7 +22,7 @@ from torch import Tensor
 from .core import InputError, fingerprint, load_tensors, save_tensors
 
 # %% auto #0
-__all__ = ['DEFAULT_ENCODER', 'ENCODERS', 'check_embeddings', 'tfidf', 'minilm_folder', 'encode_texts']
+__all__ = ['DEFAULT_ENCODER', 'ENCODERS', 'tfidf', 'minilm_folder', 'encode_texts']
 
 # %% ../nbs/13_text.ipynb #10e416eb
 def check_embeddings(

@@ -22,7 +22,7 @@ from .protocols import masks_history
 from .transitions import TextTransitions
 
 # %% auto #0
-__all__ = ['T', 'Constants', 'take_users', 'best_value', 'tune', 'fit_baseline', 'pool_with_transitions']
+__all__ = ['tune', 'fit_baseline', 'pool_with_transitions']
 
 # %% ../nbs/62_tuning.ipynb #5a1c07e6
 T = TypeVar("T", bound=Tunable)
