@@ -57,9 +57,11 @@ def validation_recall(
         raise InputError(f"{split}: this part has no targets; use valid() or test()")
     chosen = rows_of_users(split, sample)
     users = chosen if processes is None else processes.shard(chosen)
-    device = model.device if isinstance(model, SequenceModel) else "cpu"
     weight = row_weights(split.take(chosen))
-    total, share = float(weight.sum()), (weight if processes is None else processes.shard(weight)).to(device)
+    total, share = float(weight.sum()), weight if processes is None else processes.shard(weight)
+    order = split.lengths[users].argsort(stable=True)  # histories of like length together: less padding
+    device = model.device if isinstance(model, SequenceModel) else "cpu"
+    users, share = users[order], share[order].to(device)
     width = split.lengths[users].clamp(max=model.max_len)
     x, y = split.histories(users, model.max_len).to(device), split.target[users].to(device)
     times = split.times(users, model.max_len) if model.uses_times else None
