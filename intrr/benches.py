@@ -31,8 +31,7 @@ from .sids import SemanticIDs, random_sids
 from .synthetic import open_dataset
 
 # %% auto #0
-__all__ = ['TEXT_WIDTH', 'WIDTHS', 'LENGTHS', 'CATALOGUES', 'PLANS', 'Bench', 'made_up_histories', 'Source', 'bench_model',
-           'plan_benches']
+__all__ = ['WIDTHS', 'LENGTHS', 'CATALOGUES', 'Bench', 'Source', 'bench_model', 'plan_benches']
 
 # %% ../nbs/81_benches.ipynb #547651e5
 @dataclass(frozen=True)
@@ -79,7 +78,7 @@ def made_up_histories(
     n_items: int,
     n_users: int = 22_363,
     seed: int = 0,
-) -> Dataset:  # At least five items a user, nine in the mean, few of the items often
+) -> Dataset:  # At least five items per user, nine in the mean, few of the items often
     "Histories of nobody, as long as those of Beauty"
     g = torch.Generator().manual_seed(seed)
     lengths = 5 + (torch.rand(n_users, generator=g).log() * -4).long()
@@ -174,7 +173,7 @@ def made_up_prior(
 # %% ../nbs/81_benches.ipynb #2cbddb19
 TEXT_WIDTH = 384  # Columns of made-up text features
 
-
+# %% ../nbs/81_benches.ipynb #28131ca4
 def bench_model(
     bench: Bench,
     source: Source,
@@ -268,7 +267,7 @@ def compiled_rows(
 # %% ../nbs/81_benches.ipynb #7815ea8f
 PLANS = ("train", "infer", "all")
 
-
+# %% ../nbs/81_benches.ipynb #0dfde162
 def plan_benches(
     what: str = "all",  # `train`, `infer` or `all`
     size: str = "large",  # A name in `SIZES`

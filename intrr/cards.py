@@ -56,7 +56,7 @@ def limits_section(
     seed = [f"Other seeds: the numbers are of one training, with seed {record['seed']}."] if record else []
     return "\n".join(f"- {line}" for line in [*lines[:1], *seed, *lines[1:]])
 
-
+# %% ../nbs/69_cards.ipynb #a3f7ebc3
 def plain_name(
     name: str,
 ) -> str:  # Fit for a file name and for Markdown

@@ -53,7 +53,7 @@ class EdgeLayout(NamedTuple):
     next: Tensor  # Next code of each row of a further level, counted on over the further levels, `(E - K_1,)`
     blocks: list[tuple[int, slice, slice]]  # Level, its places in `prev`, its places in `next`
 
-
+# %% ../nbs/33_exact.ipynb #5c9fd4ab
 def edge_layout(
     sids: SemanticIDs,  # The catalogue's IDs
     size: int = 8,  # Previous codes per block; their hidden vectors should stay in the cache
@@ -197,7 +197,7 @@ def _over_codes(sids: SemanticIDs, pairs: Sequence[Tensor], total: Tensor) -> Te
         total = total - t.logsumexp(2).T[codes[:, level]]
     return total
 
-
+# %% ../nbs/33_exact.ipynb #8400ddc1
 def over_children(
     sids: SemanticIDs,
     rows: Tensor,  # Row of `logits` that each item uses at each level, `(N, L)`

@@ -27,7 +27,7 @@ class Tables(NamedTuple):
     rows: list[Tensor]  # $R^l$: each codeword through the second layer, `(K_l, d_h)`
     bias: list[Tensor]  # $b^l$: each codeword on the bias of the second layer, `(K_l,)`
 
-
+# %% ../nbs/32_folded.ipynb #3ceeeb5f
 def make_tables(
     steps: Sequence[LevelMLP],  # The MLPs of the further levels
     books: Iterable[Tensor],  # The codewords of all levels, `(K_l, d)`

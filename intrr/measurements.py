@@ -302,7 +302,7 @@ def measure_users(
     bench: Bench,
     histories: Tensor,  # Of all users, `(U, T)`, right-padded with -1
     budget: float = 3.0,  # Seconds; all users may take twelve times as long, else a part of them is asked for
-) -> dict[str, Any]:  # Seconds for all, users a second, the batch
+) -> dict[str, Any]:  # Seconds for all, users per second, the batch
     "Time recommendations to many users"
     histories = histories[(histories >= 0).sum(1).argsort()]
     sizes = (1024, 4096, 16384) if device_of(net).type == "cuda" else (16, 64, 256, 1024)

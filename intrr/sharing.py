@@ -69,7 +69,7 @@ def write_manifest(
             files[path.relative_to(folder).as_posix()] = {"sha256": file_digest(f), "size": path.stat().st_size}
     save_json({"format": 1, "model": model, "files": files}, folder / "manifest.json")
 
-
+# %% ../nbs/69_sharing.ipynb #dd6d6056
 def file_digest(
     stream: Any,  # Open for reading, binary
     copy: Any = None,  # Where what is read is written, too
@@ -122,7 +122,7 @@ def hub_client() -> Any:
         raise InputError("hf://: huggingface_hub is not installed; pip install 'intrr[hub]', or use a folder") from e
     return huggingface_hub
 
-
+# %% ../nbs/69_sharing.ipynb #ee864dfe
 def hub_problem(
     repo: str,
     error: Exception,
@@ -215,7 +215,7 @@ class Manifest:
             check_share_name(name, path)
         return cls(model, files)
 
-
+# %% ../nbs/69_sharing.ipynb #9143ca92
 def check_share_name(
     name: str,  # In a manifest
     path: Path,  # Of the manifest

@@ -78,7 +78,7 @@ class Stepper:
         optimizer: torch.optim.Optimizer,
         data: Tensor,  # Windows, `(W, T + 1)`
         times: Tensor | None = None,  # Their times, the same
-        processes: Processes | None = None,  # That share the steps; those of the launcher if not told
+        processes: Processes | None = None,  # That share the steps; default: those of the launcher
         graph: bool = False,  # Record and replay steps: on a GPU, with one process and a `fixed` model
     ):
         self.model, self.optimizer, self.processes = model, optimizer, processes or Processes(model.device)
@@ -118,7 +118,7 @@ class Stepper:
 def make_stepper(
     model: SequenceModel,
     dataset: Dataset,
-    fixed: bool | None = None,  # Batches of few shapes; if not told, on a GPU, where the model can
+    fixed: bool | None = None,  # Batches of few shapes; default: on a GPU, where the model can
 ) -> Stepper:
     "Training data on the model's device, an optimiser, the processes of the launcher; on a GPU steps are recorded"
     gpu, processes = model.device.type == "cuda", Processes(model.device)

@@ -48,9 +48,9 @@ def validation_recall(
     model: Recommender,
     split: Split,  # Validation part
     k: int = 10,
-    batch: int | None = None,  # Users at a time; 512, or fewer where the catalogue is large, if not told
+    batch: int | None = None,  # Users at a time; default: 512, or fewer where the catalogue is large
     sample: int | None = None,  # Look at so many users only, always the same ones
-    processes: Processes | None = None,  # That share the users; this one alone if not told
+    processes: Processes | None = None,  # That share the users; default: this one alone
 ) -> float:  # Share of users whose item is among the first k
     "Recall@k over the users of `split`; raises `InputError` for a part without targets, and for scores that are NaN"
     if split.target is None:
@@ -91,7 +91,7 @@ class Progress:
     best_epoch: int = 0  # When it was reached, from 1
     seconds: float = 0.0  # Spent in steps, without validation
     validation_seconds: float = 0.0
-    curve: list[dict[str, float]] = field(default_factory=list)  # An entry an epoch
+    curve: list[dict[str, float]] = field(default_factory=list)  # One entry per epoch
     commits: list[str] = field(default_factory=list)  # Of the code that took the steps, from the first epoch on
 
     def goes_on(

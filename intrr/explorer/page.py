@@ -168,7 +168,7 @@ def narrowed(
     apart = {f"{name_apart}.low": (bits & 255).byte(), f"{name_apart}.high": (bits >> 8 & 255).byte()}
     return min({name: narrow}, apart, key=lambda parts: len(gzip.compress(save(parts))))
 
-
+# %% ../../nbs/95_page.ipynb #c724f9e1
 def data_script(
     name: str,  # What the page calls it
     tensors: Mapping[str, Tensor],
