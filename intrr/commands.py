@@ -288,8 +288,9 @@ def export(
     if out is None:
         raise InputError("export: name the file to be made, such as --out beauty.onnx")
     here = Run.open(run or latest_run())
-    origin, titles = weights_origin(model, here.sids, here.dataset), map(here.dataset.title, range(here.dataset.n_items))
-    about = {"data": here.dataset.name, "model": model, "origin": origin, "titles": [*titles]}
+    origin = weights_origin(model, here.sids, here.dataset)
+    titles = [here.dataset.title(row) for row in range(here.dataset.n_items)]
+    about = {"data": here.dataset.name, "model": model, "origin": origin, "titles": titles}
     beside = save_export(here.load(model, "cpu")[0], out, here.dataset.items["id"].tolist(), k, about)
     print(f"{out} ({out.stat().st_size / 1e6:.1f} MB) and {beside}")
     return {"program": out, "settings": beside, "bytes": out.stat().st_size}

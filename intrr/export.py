@@ -221,11 +221,11 @@ def check_servable(
         raise InputError(f"k = {k}: the catalogue has {network.n_items} items; ask for 1 to {network.n_items}")
     return network
 
-# %% ../nbs/53_export.ipynb #991dc4da
+# %% ../nbs/53_export.ipynb #312cdf2d
 EXAMPLE = torch.tensor([[0, 0, -1]] * 2)  # Any other batch and length will do as well
 SIZES = {0: torch.export.Dim("batch", min=1), 1: torch.export.Dim("length", min=1)}
 
-
+# %% ../nbs/53_export.ipynb #991dc4da
 @torch.no_grad()
 def served_topk(
     model: Recommender,
@@ -260,10 +260,10 @@ def unheard() -> Generator[None]:
         finally:
             logging.disable(logging.NOTSET)
 
-# %% ../nbs/53_export.ipynb #d2ca3fbe
+# %% ../nbs/53_export.ipynb #52beebb4
 ONNX_BYTES = 2**31 - 2**24  # A file holds 2 GB, its weights and a little more
 
-
+# %% ../nbs/53_export.ipynb #d2ca3fbe
 def check_onnx(
     served: nn.Module,
 ) -> None:
