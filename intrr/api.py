@@ -36,7 +36,7 @@ from .resuming import check_replaced, plan_training, setup_seed
 from .sharing import is_shared, open_shared
 
 # %% auto #0
-__all__ = ['Asked', 'given', 'user_rows', 'recommend_batch', 'ServedModel', 'TrainedModel', 'fit', 'load']
+__all__ = ['ServedModel', 'TrainedModel', 'fit', 'load']
 
 # %% ../nbs/96_front_door.ipynb #ca2e4bf8
 Asked = tuple[list[Any], Tensor, Tensor | None]  # Who, histories of item rows `(B, T)`, and times `(B, T)`

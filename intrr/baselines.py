@@ -71,7 +71,7 @@ def weighted_rows(
     rows = sparse.csr_array((weight.numpy(), (user.numpy(), item.numpy())), shape=(len(histories), table.shape[0]))
     return torch.from_numpy((rows @ table).toarray())
 
-
+# %% ../nbs/44_baselines.ipynb #51b3d1a1
 def tiebreak(
     split: Split,  # Usually the training part
 ) -> Tensor:  # (N,) from 0 to 1e-9, ascending with popularity

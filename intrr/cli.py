@@ -116,7 +116,7 @@ def _close_output() -> None:
     if sys.stdout is sys.__stdout__:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
-
+# %% ../nbs/99_cli.ipynb #7581f6e7
 @contextmanager
 def stopped_by_signals() -> Generator[None]:
     "SIGTERM and SIGHUP end a command as Ctrl-C does, with nothing half-written; the exit code is 128 and the signal's"

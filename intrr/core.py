@@ -31,9 +31,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 # %% auto #0
-__all__ = ['CODE_COMMITS', 'InputError', 'seed_everything', 'pick_device', 'fast_bf16', 'process_count', 'first_process',
-           'keep_freed_memory', 'atomic_path', 'to_jsonable', 'check_regular', 'save_json', 'load_json', 'save_tensors',
-           'load_tensors', 'environment', 'fingerprint', 'duration_text', 'in_notebook', 'no_bar', 'stopwatch']
+__all__ = ['CODE_COMMITS', 'InputError', 'seed_everything', 'pick_device', 'atomic_path', 'save_json', 'load_json',
+           'save_tensors', 'load_tensors', 'environment', 'fingerprint']
 
 # %% ../nbs/00_core.ipynb #41a5ffb8
 class InputError(ValueError):
@@ -93,7 +92,7 @@ def process_count() -> int:
         raise InputError(f"environment: {found}; unset WORLD_SIZE, or start with 'accelerate launch'")
     return count
 
-
+# %% ../nbs/00_core.ipynb #96747a98
 def first_process() -> bool:
     "Whether this process is the first, or the only one, that a launcher has started: the one that writes and prints"
     return process_count() == 1 or os.environ["RANK"] == "0"

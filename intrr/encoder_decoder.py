@@ -12,7 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .backbones import Block, BucketBias, Cache, Dropout, continue_beams, distance_starts
+from .backbones import Block, Dropout
+from .attention import BucketBias, Cache, continue_beams, distance_starts
 
 # %% auto #0
 __all__ = ['EncoderDecoder']

@@ -30,7 +30,7 @@ def count_above_and_tied(
     goal: Tensor,  # (B, 1) the targets' scores
 ) -> tuple[Tensor, Tensor]:  # (B,) long: items with a higher score, and with the same, the target among them
     "Compare all scores with the target's; raises `InputError` for scores that are not a number"
-    size = max(1, (2**18 if scores.is_cpu else 2**24) // len(scores))  # items a block: on a CPU what its cache holds
+    size = max(1, (2**18 if scores.is_cpu else 2**24) // len(scores))  # items per block: on a CPU what its cache holds
     better = torch.zeros(len(scores), dtype=torch.long, device=scores.device)
     equal, sane = better.clone(), torch.tensor(True, device=scores.device)
     for block in scores.split(size, 1):
@@ -172,7 +172,7 @@ def evaluate(
 
 # %% ../nbs/60_evaluation.ipynb #d4b798a9
 def standard_error(
-    ranks: Tensor,  # (U,) ranks from 0, or (S, U), a row a seed
+    ranks: Tensor,  # (U,) ranks from 0, or (S, U), one row per seed
     metric: str = "recall@10",
     user: Tensor | None = None,  # User number of each rank; none where each user has one
 ) -> float:  # Of the mean over users; with seeds, of the mean over them too
@@ -183,7 +183,7 @@ def standard_error(
 
 # %% ../nbs/60_evaluation.ipynb #d4b798aa
 def paired_bootstrap(
-    ranks_a: Tensor,  # (U,) ranks from 0, or (S, U), a row a seed
+    ranks_a: Tensor,  # (U,) ranks from 0, or (S, U), one row per seed
     ranks_b: Tensor,  # Ranks of the same users; the number of seeds may differ
     metric: str = "recall@10",
     n: int = 2000,  # Draws
@@ -216,7 +216,7 @@ def user_traits(
 
 # %% ../nbs/60_evaluation.ipynb #828413f2
 def metric_by_bucket(
-    ranks: Tensor,  # (U,) ranks from 0, or (S, U), a row a seed
+    ranks: Tensor,  # (U,) ranks from 0, or (S, U), one row per seed
     values: Tensor,  # (U,) what to split by
     edges: Sequence[float],  # Ascending whole numbers; a bucket holds edge <= value < next edge, the last one all above
     metric: str = "recall@10",

@@ -11,7 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .backbones import BACKBONES, AttentionBackbone, BackboneInfo, BucketBias, Dropout
+from .backbones import BACKBONES, AttentionBackbone, BackboneInfo, Dropout
+from .attention import BucketBias
 from .core import InputError
 
 # %% auto #0

@@ -19,7 +19,8 @@ from .exact import ExactScorer
 from .ran import RAN, LevelMLP, Redistribution, unrounded
 from .recipes import TEXT_PARTS, Recipe
 from .recommenders import register
-from .sequence_models import ItemTokens, LevelLoss, level_cross_entropy, n_targets, spread_scores, widen_digit
+from .sequence_models import ItemTokens, n_targets, spread_scores, widen_digit
+from .losses import LevelLoss, level_cross_entropy
 from .sids import SemanticIDs
 
 # %% auto #0
@@ -34,7 +35,7 @@ class HashedEmbedding(nn.Embedding):
         hashes = torch.stack([input * 2654435761 + 40503, input * 2246822519 + 374761393], -1) % (2**32 - 5)
         return super().forward(hashes % self.num_embeddings).sum(-2)
 
-
+# %% ../nbs/42_intrr_model.ipynb #efc9a7ae
 def uid_table(
     n_items: int,  # Catalogue size $N$
     recipe: Recipe,

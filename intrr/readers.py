@@ -57,7 +57,7 @@ def _find(folder: Path, name: str) -> Path | None:
         raise InputError(f"{folder}: holds both {name} and {name}.gz; remove the one that is out of date")
     return found[0] if found else None
 
-
+# %% ../nbs/11_readers.ipynb #a1b2ed0c
 def _need(folder: Path, name: str) -> Path:
     if (path := _find(folder, name)) is None:
         raise InputError(f"{folder}: no {name} or {name}.gz; a dataset folder holds sequences.txt and items.jsonl")

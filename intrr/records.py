@@ -40,7 +40,7 @@ def save_ranks(
     top, kind = (2**16 - 1, torch.uint16) if small else (2**32 - 1, torch.uint32)
     save_tensors({name: t.clamp(max=top).long().to(kind) for name, t in twice.items()}, path)
 
-
+# %% ../nbs/61_records.ipynb #301f7cb8
 def load_ranks(
     path: str | Path,
 ) -> dict[str, Tensor]:  # (U,) float32 ranks from 0 by name
@@ -290,7 +290,7 @@ def misfits(
     lifted = (ranks["unmasked"] - ranks["masked"])[ranks["masked"].isfinite()]
     return int(((lifted < 0) | (lifted > lengths[ranks["masked"].isfinite()])).sum())
 
-
+# %% ../nbs/61_records.ipynb #5401bc4f
 def leaning(
     ranks: Tensor,  # (U,) ranks from 0
     values: Tensor,  # (U,) such as the popularity of the targets
@@ -316,7 +316,7 @@ def run_faults(
         out.append("metrics that its ranks do not give")
     return out + ["ranks of other users"] * (misfits(ranks, lengths) > 0)
 
-
+# %% ../nbs/61_records.ipynb #46805fd9
 def efficiency_faults(
     record: Mapping[str, Any],  # Of a row of `intrr.efficiency`
 ) -> list[str]:

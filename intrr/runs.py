@@ -52,8 +52,7 @@ from .training import Callbacks, Progress, train_network, load_weights
 from .tuning import fit_baseline, pool_with_transitions
 
 # %% auto #0
-__all__ = ['weights_origin', 'train_model', 'load_model', 'evaluate_experiment', 'RunFolder', 'run_features', 'Run',
-           'run_from_sids', 'evaluate_baseline']
+__all__ = ['train_model', 'load_model', 'evaluate_experiment', 'RunFolder', 'Run', 'run_from_sids', 'evaluate_baseline']
 
 # %% ../nbs/64_runs.ipynb #a2c0c6c1
 def sids_fingerprint(

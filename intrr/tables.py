@@ -85,7 +85,7 @@ def difference_table(
     frame = pd.DataFrame([*rows.values()], index=index, columns=["difference", "low", "high"], dtype=float)
     return frame.assign(significant=(frame["low"] > 0) | (frame["high"] < 0))
 
-
+# %% ../nbs/66_tables.ipynb #aa2ab291
 def interval_text(
     row: Any,  # With `difference`, `low` and `high`, such as a row of `difference_table`
 ) -> str:

@@ -128,7 +128,7 @@ def cache_folder(
     "Where embeddings are kept: `cache`, or `INTRR_CACHE`, or `~/.cache/intrr`"
     return Path(cache or os.environ.get("INTRR_CACHE") or Path.home() / ".cache" / "intrr")
 
-
+# %% ../nbs/13_text.ipynb #01f1a0a0
 def _cache_file(texts: Sequence[str], encoder: str, cache: str | Path | None) -> Path:
     files = sorted(p for p in Path(encoder).rglob("*") if p.is_file()) if Path(encoder).is_dir() else []
     state = [(p.relative_to(encoder), p.stat().st_size, p.stat().st_mtime_ns) for p in files]

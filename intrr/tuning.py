@@ -102,7 +102,7 @@ def fit_baseline(
 def pool_with_transitions(
     network: SequenceModel,  # Trained
     dataset: Dataset,
-    prior: TextTransitions | None = None,  # Fitted and tuned on the dataset; made here if not told
+    prior: TextTransitions | None = None,  # Fitted and tuned on the dataset; default: made here
 ) -> Pooled:  # With constants chosen on the validation part
     "Pool a network with text-smoothed transitions"
     prior = prior or tune(TextTransitions().fit(dataset), dataset)
