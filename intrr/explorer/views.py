@@ -14,15 +14,7 @@ import pandas as pd
 import torch
 from markupsafe import Markup
 
-from intrr.explorer.numbers import (
-    NEIGHBOURS,
-    Explorer,
-    item_levels,
-    item_neighbours,
-    levels_by_epoch,
-    mean_travel,
-    popular_siblings,
-)
+from .numbers import NEIGHBOURS, Explorer, item_levels, item_neighbours, levels_by_epoch, popular_siblings
 from intrr.explorer.pieces import (
     COLOUR_BY,
     OTHER_COLOUR,
@@ -36,6 +28,7 @@ from intrr.explorer.pieces import (
     section_card,
     sunburst,
     tag,
+    travel_card,
     tree_nodes,
     value_range,
 )
@@ -382,7 +375,7 @@ def training_view(
         return [_absent(explorer, "training to follow")]
     if not epochs:
         note = tag("p", "No epochs were kept. Train with run.train(keep=1), and this dial turns.", cls="note")
-        return [note] if (travel := mean_travel(explorer.run)) is None else [_travel_chart(travel), note]
+        return [*travel_card(explorer.run), note]
     at = min(max(state.epoch + len(epochs), 0), len(epochs) - 1)
     slider = tag("input", type="range", min=0, max=len(epochs) - 1, value=at, do="epoch", aria_label="epoch")
     play = tag("button", "▶", cls="push play", data_play="epoch", title="play")
@@ -405,19 +398,6 @@ def _code_chart(explorer: Explorer, row: int, at: int) -> Markup:
     what = tag("p", "solid: code of its text · dashed: code it ends with, where it left", cls="dim")
     parts = line_chart(list(explorer.kept), lines, at), tag("p", keys, cls="keys"), what
     return section_card("How likely its codes are", *parts, note="p, logarithmic")
-
-# %% ../../nbs/93_views.ipynb #7ea7e104
-def _travel_chart(travel: pd.DataFrame) -> Markup:
-    "How the codes of all items moved from epoch to epoch"
-    lines, keys, epochs = [], [], [int(e) for e in travel["epoch"].unique()]
-    for n in travel["level"].astype(int).unique().tolist():
-        own, colour = travel[travel["level"] == n], COLOURS[(n - 1) % len(COLOURS)]
-        keys.append(tag("span", tag("i", style=f"background:{colour}"), f"level {n}"))
-        lines.append((f"level {n}: p(code of its text), mean", colour, False, own["kept"].tolist()))
-        lines.append((f"level {n}: share of items on another code", colour, True, own["moved"].tolist()))
-    told = "solid: p(code of its text), mean over the items · dashed: share of items on another code"
-    parts = line_chart(epochs, lines, len(epochs) - 1), tag("p", keys, cls="keys"), tag("p", told, cls="dim")
-    return section_card("How the codes moved", *parts, note="logarithmic")
 
 # %% ../../nbs/93_views.ipynb #a0cb1494
 VIEWS = {
