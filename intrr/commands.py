@@ -276,19 +276,21 @@ def add(
     return {"run": grown.folder, "models": grown.trained, "added": added}
 
 # %% ../nbs/98_commands.ipynb #2f3d1c1e
-@command("runs/beauty --out beauty.pt2")
+@command("runs/beauty --out beauty.onnx")
 def export(
     run: Positional[Path | None] = None,  # Run folder; default: the newest one under runs
-    out: Path | None = None,  # File to be made, a .pt2; a .json with the same name is written beside it; needed
+    out: Path | None = None,  # File to be made: .onnx for onnxruntime, .pt2 for torch; a .json goes beside it; needed
     model: str = "intrr",  # The model to be served: intrr or sasrec
     k: int = 50,  # Items per request
     json: bool = False,  # Print one JSON object
 ) -> dict[str, Any]:  # The two files, and the bytes of the first
-    "Write a trained model as one program of torch.export: histories in, the best items out, without this package"
+    "Write a trained model as one file that needs onnxruntime or torch only: histories in, the best items out"
     if out is None:
-        raise InputError("export: name the file to be made, such as --out beauty.pt2")
+        raise InputError("export: name the file to be made, such as --out beauty.onnx")
     here = Run.open(run or latest_run())
-    about = {"data": here.dataset.name, "model": model, "origin": weights_origin(model, here.sids, here.dataset)}
+    origin = weights_origin(model, here.sids, here.dataset)
+    titles = [here.dataset.title(row) for row in range(here.dataset.n_items)]
+    about = {"data": here.dataset.name, "model": model, "origin": origin, "titles": titles}
     beside = save_export(here.load(model, "cpu")[0], out, here.dataset.items["id"].tolist(), k, about)
     print(f"{out} ({out.stat().st_size / 1e6:.1f} MB) and {beside}")
     return {"program": out, "settings": beside, "bytes": out.stat().st_size}
