@@ -151,7 +151,7 @@ def shown(
     varies: bool = False,  # Whether the numbers are others at each run, such as seconds
 ) -> tuple[str, list[Image.Image]]:  # What a reader sees: text, in which such numbers are `#`, and pictures
     "The outputs of a cell, to be compared"
-    found = [part for o in outputs for part in (o.get("data") or {"text": o.get("text", "")}).items()]
+    found = [part for o in outputs for part in sorted((o.get("data") or {"text": o.get("text", "")}).items())]
     both = [(kind == "image/png", value if isinstance(value, str) else "".join(value)) for kind, value in found]
     text = "\n".join(value for picture, value in both if not picture)
     if varies:

@@ -145,7 +145,9 @@ class PathScores(nn.Module):
         table = torch.cat([s.flatten(1) for s in self.pair_logits(h)], 1)  # (B, K_1 + K_1 K_2 + ...)
         if self.normaliser == "children":
             return self.over_children(table)
-        return torch.stack([table.index_select(1, cell) for cell in self.cells.T]).sum(0)
+        table = table.T.contiguous()  # what an item reads lies side by side for all users
+        first, *others = (table.index_select(0, cell) for cell in self.cells.T)
+        return sum(others, first).T
 
 # %% ../nbs/53_export.ipynb #b94c15ae
 class CountedScores(nn.Module):
@@ -197,7 +199,8 @@ class ServedTopK(nn.Module):
     ) -> tuple[Tensor, Tensor]:  # Scores and item rows, `(B, k)` each, best first
         "The best items of the whole catalogue"
         h = self.state(histories)
-        scores = torch.stack([part(h) for part in self.parts]).sum(0)  # (B, N)
+        first, *others = (part(h) for part in self.parts)
+        scores = sum(others, first)  # (B, N)
         if self.counted is not None:
             scores = scores.log_softmax(1) + self.counted(histories)
         n = scores.shape[1]
