@@ -277,7 +277,8 @@ def network_alone(
 ) -> dict[str, Any]:  # A record whose metrics and ranks are those of the network alone
     "The network of a pooled model as a system of its own: its ranks stand beside those of the pooled one"
     metrics = {p.replace("/alone-", "/"): m for p, m in record["metrics"].items() if "/alone-" in p}
-    return {**record, "parts": record["parts"].replace("+prior", ""), "beside": "alone-", "metrics": metrics}
+    own = {name: value for name, value in record.items() if name != "lists"}  # those are of the pooled model
+    return {**own, "parts": record["parts"].replace("+prior", ""), "beside": "alone-", "metrics": metrics}
 
 # %% ../nbs/61_records.ipynb #fc9a4391
 def misfits(
