@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import importlib
 import os
+import re
 import sys
 import textwrap
 from collections.abc import Collection, Generator, Iterable, Mapping
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+import imagehash
 from execnb.nbio import read_nb, write_nb
 from execnb.shell import CaptureShell
 from fastcore.xtras import globtastic
@@ -127,22 +129,61 @@ def tidy(outputs: Iterable[Mapping[str, Any]]) -> list[Any]:
     return kept
 
 
-def store(path: str | Path, flags: Collection[str] = ()) -> None:
-    "Run one notebook and write its outputs into it"
+def fresh(path: str | Path, flags: Collection[str] = ()) -> Any:
+    "A notebook that was run, as it is stored"
     nb = execute(path, flags)
     for cell in nb.cells:
         if cell.cell_type == "code":
             cell["outputs"] = tidy(cell.get("outputs", []))
     clean_nb(nb)
+    return nb
+
+
+def store(path: str | Path, flags: Collection[str] = ()) -> None:
+    "Run one notebook and write its outputs into it"
     beside = Path(f"{path}.tmp")
-    write_nb(nb, beside)
+    write_nb(fresh(path, flags), beside)
     beside.replace(path)
+
+
+def shown(
+    outputs: Iterable[Mapping[str, Any]],
+    varies: bool = False,  # Whether the numbers are others at each run, such as seconds
+) -> tuple[str, list[Image.Image]]:  # What a reader sees: text, in which such numbers are `#`, and pictures
+    "The outputs of a cell, to be compared"
+    found = [part for o in outputs for part in sorted((o.get("data") or {"text": o.get("text", "")}).items())]
+    both = [(kind == "image/png", value if isinstance(value, str) else "".join(value)) for kind, value in found]
+    text = "\n".join(value for picture, value in both if not picture)
+    if varies:
+        text = re.sub(r"[ -]*\d[\d.,]*(e[+-]?\d+)?", "#", text)
+    return text, [Image.open(BytesIO(base64.b64decode(value))) for picture, value in both if picture]
+
+
+def alike(one: Image.Image, other: Image.Image) -> bool:
+    "Whether two pictures have one size and look the same: 4 of 64 bits of a perceptual hash may differ"
+    return one.size == other.size and abs(imagehash.phash(one) - imagehash.phash(other)) <= 4
+
+
+def changed(path: str | Path, flags: Collection[str] = ()) -> list[str]:
+    "Where a run shows something else than what is stored, by cell; with `#| varies` its numbers and looks may differ"
+    out, stored = [], read_nb(path).cells
+    for i, (was, now) in enumerate(zip(stored, fresh(path, flags).cells, strict=True)):
+        if was.cell_type == "code":
+            varies = "varies" in directives(was)
+            (a, old), (b, new) = (shown(cell.outputs, varies) for cell in (was, now))
+            if a != b or len(old) != len(new):
+                both = (textwrap.indent(text, "    ") for text in (a, b))
+                out.append(f"{path}, cell {i}: stored\n{next(both)}\n  now\n{next(both)}")
+            elif not varies and not all(map(alike, old, new)):
+                out.append(f"{path}, cell {i}: another picture")
+    return out
 
 
 def run(
     notebook: Positional[tuple[Path, ...]] = (),
     flags: tuple[str, ...] = (),
     workers: int = 1,
+    check: bool = False,
 ) -> None:
     """Run notebooks, each in a process of its own, and store their outputs
 
@@ -150,8 +191,12 @@ def run(
         notebook: Notebooks; default: all
         flags: Flagged cells to run as well: slow, cuda, data
         workers: Notebooks at a time
+        check: Store nothing; say where the outputs are not those that are stored, and fail if any is
     """
-    paths = list(notebook) or notebooks()
+    paths, wrong = list(notebook) or notebooks(), 0
     with ProcessPoolExecutor(workers, get_context("spawn"), max_tasks_per_child=1) as pool:
-        for path, _ in zip(paths, pool.map(store, paths, [flags] * len(paths)), strict=True):
-            print(path)
+        for path, found in zip(paths, pool.map(changed if check else store, paths, [flags] * len(paths)), strict=True):
+            print(path, *(found or ()), sep="\n")
+            wrong += len(found or ())
+    if wrong:
+        sys.exit(f"{wrong} cells show something else than what is stored")

@@ -24,17 +24,18 @@ from torch import Tensor
 from .core import InputError, atomic_path, load_json, save_json
 from .data import Dataset, pad_runs, row_batches
 from .experiments import Setup
-from .runs import Run, check_replaced, started_recipe
+from .runs import Run
 from .training import Callbacks
 from .protocols import masks_history
 from .readers import write_folder
 from .recipes import Recipe
-from .recommenders import Recommender, model_info
+from .recommenders import Recommender
 from .pooling import Pooled
+from .resuming import check_replaced, plan_training, setup_seed
 from .sharing import is_shared, open_shared
 
 # %% auto #0
-__all__ = ['Asked', 'given', 'user_rows', 'recommend_batch', 'ServedModel', 'TrainedModel', 'fit', 'load']
+__all__ = ['ServedModel', 'TrainedModel', 'fit', 'load']
 
 # %% ../nbs/96_front_door.ipynb #ca2e4bf8
 Asked = tuple[list[Any], Tensor, Tensor | None]  # Who, histories of item rows `(B, T)`, and times `(B, T)`
@@ -276,8 +277,8 @@ def fit(
     parts: str | None = None,  # `ids`, or a name in the `parts` of the model; default: `all` where the model has them
     size: str | None = None,  # A name in `SIZES`; default: by the size of the catalogue
     encoder: str | None = None,  # Of the item texts, see `intrr.text.encode`; default: MiniLM
-    seed: int = 0,
-    resume: bool = False,  # Go on with a training that was stopped, in the same folder, with its recipe
+    seed: int | None = None,  # Of everything; default: 0, or with `resume` that of the run
+    resume: bool = False,  # Go on with a training that was stopped, in the same folder, with its recipe and seed
     overwrite: bool = False,  # Replace what was trained in the folder
     callbacks: Callbacks = (),  # Called with the `EpochReport` of each epoch; one that returns True ends the training
     device: str = "auto",
@@ -287,9 +288,8 @@ def fit(
     "Semantic IDs and training with the recommended recipe; raises `InputError` for a folder that holds another run"
     here = Path(folder or tempfile.mkdtemp(prefix="intrr-"))
     check_replaced(here, model, resume, overwrite)
-    run = open_run(here, data, encoder, seed, device, progress)
-    begun = started_recipe(here, model) if resume and not (size or parts) else None
-    recipe = begun or run.recipe(model, size, parts or ("all" if "all" in model_info(model).parts else "ids"))
+    run = open_run(here, data, encoder, setup_seed(here, seed, resume), device, progress)
+    recipe, seed = plan_training(here, model, run.dataset.n_items, size, parts, seed, resume, run.setup.seed)
     how: dict[str, Any] = {"overwrite": overwrite, "callbacks": callbacks}
     run.train(model, changed_recipe(recipe, changes), seed, resume, device, progress, **how)
     found = TrainedModel(run, model, device)

@@ -5,21 +5,20 @@
 # %% ../nbs/30_backbones.ipynb #ede7ab10
 from __future__ import annotations
 
-import math
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .attention import BucketBias, Cache, attend_beams, beam_reach, continue_beams, distance_starts
 from .core import InputError
 
 # %% auto #0
-__all__ = ['BACKBONES', 'Backbone', 'distance_starts', 'BucketBias', 'Cache', 'continue_beams', 'Dropout', 'CausalAttention',
-           'AttentionBackbone', 'Block', 'Transformer', 'BackboneInfo']
+__all__ = ['BACKBONES', 'Backbone', 'CausalAttention', 'AttentionBackbone', 'Transformer', 'BackboneInfo']
 
 # %% ../nbs/30_backbones.ipynb #2377e5df
 def select_places(
@@ -79,93 +78,6 @@ class Backbone(nn.Module):
             f"backbone: {type(self).__name__} cannot continue beams; it serves models with one token per item"
         )
 
-# %% ../nbs/30_backbones.ipynb #a43aba13
-def distance_starts(
-    buckets: int = 32,  # Buckets; the first half holds one distance each
-    max_distance: int = 128,  # Distances from here on share the last bucket
-) -> list[int]:  # First distance of each bucket after bucket 0, ascending
-    "T5's buckets of the distance `query - key` (Raffel et al. 2020)"
-    exact = buckets // 2
-    ratio = (max_distance / exact) ** (1 / (buckets - exact))
-    return [*range(1, exact), *(math.ceil(exact * ratio**k - 1e-6) for k in range(buckets - exact))]
-
-# %% ../nbs/30_backbones.ipynb #bfde78d0
-class BucketBias(nn.Embedding):
-    "A learned number per head for the bucket that a whole number falls into; zero at the start"
-
-    starts: Tensor
-
-    def __init__(
-        self,
-        starts: Sequence[int],  # First number of each bucket after bucket 0, ascending
-        heads: int,
-    ):
-        super().__init__(len(starts) + 1, heads)
-        nn.init.zeros_(self.weight)
-        self.register_buffer("starts", torch.tensor(starts), persistent=False)
-
-    def forward(
-        self,
-        input: Tensor,  # Whole numbers, one per pair of query and key, `(..., Q, K)` long
-    ) -> Tensor:  # `(..., heads, Q, K)`
-        "What is added to the attention logits"
-        return super().forward(torch.bucketize(input, self.starts, right=True)).movedim(-1, -3)
-
-# %% ../nbs/30_backbones.ipynb #ba3a0318
-class Cache(NamedTuple):
-    "What beams continue from"
-
-    history: list[tuple[Tensor, Tensor]]  # Keys and values per block, for all beams, `(B, heads, S, head_dim)` each
-    own: list[Tensor]  # Keys and values per block of each beam's tokens, `(2, B, heads, W, s, head_dim)`; or empty
-    lengths: Tensor  # Real positions of each history, `(B,)` long
-    times: Tensor | None = None  # Seconds, `(B, S)` long
-
-    @property
-    def step(self) -> int:
-        "Tokens that each beam has added"
-        return self.own[0].shape[4] if self.own else 0
-
-# %% ../nbs/30_backbones.ipynb #1e9035ee
-def continue_beams(
-    own: Tensor | None,  # Keys and values of the beams' own tokens, `(2, B, heads, W, s, head_dim)`
-    new: Tensor,  # Those of the new tokens, `(2, B, heads, V, head_dim)`
-    parent: Tensor | None,  # Beam that each new token continues, `(B, V)` long; default: its own
-) -> Tensor:  # `(2, B, heads, V, s + 1, head_dim)`
-    "Let each new token follow the tokens of the beam that it continues"
-    if own is None:
-        return new[..., None, :]
-    if parent is not None:
-        beam = parent[None, :, None, :, None, None]
-        own = own.gather(3, beam.expand(*new.shape[:4], *own.shape[4:]))
-    return torch.cat([own, new[..., None, :]], 4)
-
-# %% ../nbs/30_backbones.ipynb #59db7fa0
-def beam_reach(
-    cache: Cache,
-) -> tuple[Tensor, Tensor | None]:  # Positions, and seconds if the cache has times, `(B, 1, S + s + 1)` each
-    "How far each key lies behind the next token of a beam: the history's keys, then the beam's own"
-    n, step = cache.lengths[:, None], cache.step
-    place = torch.arange(cache.history[0][0].shape[2], device=n.device)
-    own = torch.arange(step, -1, -1, device=n.device).expand(len(n), -1)
-    far = torch.cat([(n + step - place).masked_fill(place >= n, -1), own], 1)[:, None]
-    if cache.times is None:
-        return far, None
-    gap = cache.times.gather(1, n - 1) - cache.times
-    return far, F.pad(gap, (0, step + 1))[:, None]
-
-# %% ../nbs/30_backbones.ipynb #87fe15fb
-def attend_beams(
-    q: Tensor,  # One query per beam, `(B, heads, W, head_dim)`
-    history: tuple[Tensor, Tensor],  # Keys and values that all beams see, `(B, heads, S, head_dim)` each
-    own: Tensor,  # Keys and values that only one beam sees, `(2, B, heads, W, s, head_dim)`
-    bias: Tensor,  # Added to the logits, `(B, heads, 1, S + s)`
-    weigh: Callable[[Tensor], Tensor],  # Weights of the logits, `(..., S + s)` in and out
-) -> Tensor:  # `(B, heads, W, head_dim)`
-    "Mix the values of the history and of each beam's own tokens, under one set of weights"
-    logits = torch.cat([q @ history[0].mT, (q[..., None, :] * own[0]).sum(-1)], -1)
-    shared, private = weigh(logits + bias).split([history[0].shape[2], own.shape[4]], -1)
-    return shared @ history[1] + (private[..., None] * own[1]).sum(-2)
-
 # %% ../nbs/30_backbones.ipynb #ec0b05bd
 class _Dropout(torch.autograd.Function):
     "Zero with probability `p`, else scale, with 16 random bits per element"
@@ -177,11 +89,12 @@ class _Dropout(torch.autograd.Function):
         keep = bits.view(torch.int16)[: x.numel()].view(x.shape) >= drop - 2**15
         ctx.save_for_backward(keep)
         ctx.scale = 2**16 / (2**16 - drop)
-        return x.mul(keep).mul_(ctx.scale)
+        return x.mul(keep.to(x.dtype)).mul_(ctx.scale)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
-        return grads[0].mul(ctx.saved_tensors[0]).mul_(ctx.scale), None
+        keep, grad = ctx.saved_tensors[0], grads[0]
+        return grad.mul(keep.to(grad.dtype)).mul_(ctx.scale), None
 
 # %% ../nbs/30_backbones.ipynb #aa1e62f6
 class Dropout(nn.Dropout):

@@ -20,7 +20,7 @@ from .data import Dataset, Split
 from .recommenders import Recommender, register
 
 # %% auto #0
-__all__ = ['GRID', 'Popularity', 'transitions', 'weighted_rows', 'tiebreak', 'LastItemCounts', 'Tunable', 'TransitionKNN']
+__all__ = ['Popularity', 'transitions', 'LastItemCounts', 'Tunable', 'TransitionKNN']
 
 # %% ../nbs/44_baselines.ipynb #950ed610
 @register("popularity", label="popularity")
@@ -71,7 +71,7 @@ def weighted_rows(
     rows = sparse.csr_array((weight.numpy(), (user.numpy(), item.numpy())), shape=(len(histories), table.shape[0]))
     return torch.from_numpy((rows @ table).toarray())
 
-
+# %% ../nbs/44_baselines.ipynb #51b3d1a1
 def tiebreak(
     split: Split,  # Usually the training part
 ) -> Tensor:  # (N,) from 0 to 1e-9, ascending with popularity
@@ -132,7 +132,7 @@ GRID: dict[str, Sequence[float]] = {
     "a": (0.0, 0.1, 0.3, 0.5, 0.7),
 }
 
-
+# %% ../nbs/44_baselines.ipynb #fe59de87
 @register("knn", label="transition kNN")
 class TransitionKNN(Tunable):
     "Weighted neighbours of all items of the history; equal scores in order of popularity"

@@ -21,14 +21,13 @@ from .recipes import Recipe
 from .sequence_models import SequenceModel
 
 # %% auto #0
-__all__ = ['training_windows', 'length_batches', 'shape_batches', 'Processes', 'AdamWithRowWiseAdagrad', 'make_optimizer',
-           'set_rate', 'collect_gradients', 'clip_gradients', 'training_precision', 'train_step']
+__all__ = ['training_windows', 'Processes', 'AdamWithRowWiseAdagrad', 'make_optimizer', 'training_precision', 'train_step']
 
 # %% ../nbs/50_batches.ipynb #26bdee0f
 def training_windows(
     split: Split,  # The training part
     max_len: int = 20,  # History items $T$ that the model sees
-    flat: Tensor | None = None,  # What to cut, `(M,)`, such as the dataset's times; item rows if not told
+    flat: Tensor | None = None,  # What to cut, `(M,)`, such as the dataset's times; default: item rows
 ) -> Tensor:  # Item rows or times, `(W, max_len + 1)`, right-padded with -1; every row has at least two items
     "Cut the training histories into rows in which each item after the first is a target, once"
     flat = split.dataset.flat if flat is None else flat
@@ -43,8 +42,8 @@ def training_windows(
 
 # %% ../nbs/50_batches.ipynb #8ef65d62
 def length_batches(
-    lengths: Tensor,  # Items a row, `(W,)`
-    targets: int,  # Targets a batch, about
+    lengths: Tensor,  # Items per row, `(W,)`
+    targets: int,  # Targets per batch, about
     generator: torch.Generator,
 ) -> list[Tensor]:  # Row numbers of each batch, in random order
     "Shuffle, sort by length, cut by the number of targets, shuffle the batches"
@@ -56,7 +55,7 @@ def length_batches(
 
 # %% ../nbs/50_batches.ipynb #f1ff5300
 def length_borders(
-    lengths: Tensor,  # Items a row, `(W,)`
+    lengths: Tensor,  # Items per row, `(W,)`
     shapes: int = 6,  # Borders, at most
 ) -> Tensor:  # Lengths to pad to, ascending; the last is the largest
     "The borders that leave the fewest empty places"
@@ -75,8 +74,8 @@ def length_borders(
 
 # %% ../nbs/50_batches.ipynb #120bf9c7
 def shape_batches(
-    lengths: Tensor,  # Items a row, `(W,)`
-    targets: int,  # Targets a batch, about
+    lengths: Tensor,  # Items per row, `(W,)`
+    targets: int,  # Targets per batch, about
     generator: torch.Generator,
     shapes: int = 6,  # Different shapes, at most
     multiple: int = 1,  # Each batch holds a multiple of so many rows
@@ -253,9 +252,9 @@ def train_step(
     model: SequenceModel,
     optimizer: torch.optim.Optimizer,
     sequences: Tensor,  # `(B, T + 1)`, right-padded with -1; the whole batch, also where processes share it
-    rate: float | None = None,  # Learning rate of this step; the optimiser's own if not told
+    rate: float | None = None,  # Learning rate of this step; default: the optimiser's own
     times: Tensor | None = None,  # Unix seconds of the items, `(B, T + 1)`
-    processes: Processes | None = None,  # That share the batch; those of the launcher if not told
+    processes: Processes | None = None,  # That share the batch; default: those of the launcher
 ) -> dict[str, Tensor]:  # Parts of the loss, detached; over the processes they add up
     "Forward, backward, update"
     processes, recipe, device = processes or Processes(model.device), model.recipe, model.device.type

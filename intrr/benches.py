@@ -31,8 +31,7 @@ from .sids import SemanticIDs, random_sids
 from .synthetic import open_dataset
 
 # %% auto #0
-__all__ = ['TEXT_WIDTH', 'WIDTHS', 'LENGTHS', 'CATALOGUES', 'PLANS', 'Bench', 'made_up_histories', 'Source', 'bench_model',
-           'plan_benches']
+__all__ = ['WIDTHS', 'LENGTHS', 'CATALOGUES', 'Bench', 'Source', 'bench_model', 'plan_benches']
 
 # %% ../nbs/81_benches.ipynb #547651e5
 @dataclass(frozen=True)
@@ -46,12 +45,13 @@ class Bench:
     normaliser: str | None = None  # Of IntRR's loss; default: the recipe's own
     length: int = 20  # History items that the model sees
     n_items: int | None = None  # Size of a made-up catalogue; default: the catalogue of the run or the data
-    engine: str | None = None  # Of a request: `exact`, `full`, `bound` or `beamW`; of a ceiling: `product` or `copy`
+    engine: str | None = None  # `exact`, `full`, `bound`, `beamW`, `pt2` or `onnx`; of a ceiling `product` or `copy`
     k: int = 10  # Items recommended
     users: bool = False  # All test users in large batches; default: one request after another
     precision: str = "auto"  # `fp32` or `bf16`; default: of training steps the recipe's, of requests fp32
     fixed: bool | None = None  # Training batches of few shapes, recorded on a GPU; default: on a GPU only
     compiled: bool = False  # Compile the request, on a CPU
+    batch: int = 1  # Users per request
     parts: str = "ids"  # What the score is made of: `ids`, or a name in the `parts` of the model
 
     @property
@@ -62,7 +62,8 @@ class Bench:
         items = f"{self.n_items}-items" if self.n_items else None
         parts = [self.task, self.model, self.backbone, self.size, self.parts.replace("ids", ""), self.normaliser, items]
         if self.task == "infer":
-            parts += ["users" if self.users else f"n{self.length}", self.engine, f"top{self.k}"]
+            batch = f"batch{self.batch}" if self.batch > 1 else None
+            parts += ["users" if self.users else f"n{self.length}", batch, self.engine, f"top{self.k}"]
         how = ["compiled" * self.compiled, {None: "", True: "fixed", False: "eager"}[self.fixed]]
         return "-".join(filter(None, [*parts, self.precision.replace("auto", ""), *how]))
 
@@ -77,7 +78,7 @@ def made_up_histories(
     n_items: int,
     n_users: int = 22_363,
     seed: int = 0,
-) -> Dataset:  # At least five items a user, nine in the mean, few of the items often
+) -> Dataset:  # At least five items per user, nine in the mean, few of the items often
     "Histories of nobody, as long as those of Beauty"
     g = torch.Generator().manual_seed(seed)
     lengths = 5 + (torch.rand(n_users, generator=g).log() * -4).long()
@@ -172,7 +173,7 @@ def made_up_prior(
 # %% ../nbs/81_benches.ipynb #2cbddb19
 TEXT_WIDTH = 384  # Columns of made-up text features
 
-
+# %% ../nbs/81_benches.ipynb #28131ca4
 def bench_model(
     bench: Bench,
     source: Source,
@@ -237,6 +238,13 @@ def infer_rows(
     rows += [row(m, engine=e, users=True) for m, e in everyone]
     return [*rows, Bench("infer", "intrr", size="recommended", parts="all", engine="exact", k=50)]
 
+# %% ../nbs/81_benches.ipynb #b0ea7b46
+def export_rows() -> list[Bench]:
+    "Requests to Python and to [exported files](53_export.ipynb), on a CPU"
+    row = partial(Bench, "infer", size="recommended", length=20, k=50)
+    models = [row("intrr", parts="all", engine="exact"), row("sasrec", engine="full")]
+    return [replace(m, engine=e, batch=n) for m in models for n in (1, 64) for e in (m.engine, "pt2", "onnx")]
+
 # %% ../nbs/81_benches.ipynb #8c6644df
 def trained_rows() -> list[Bench]:
     "Requests to the IntRR of a run folder"
@@ -259,7 +267,7 @@ def compiled_rows(
 # %% ../nbs/81_benches.ipynb #7815ea8f
 PLANS = ("train", "infer", "all")
 
-
+# %% ../nbs/81_benches.ipynb #0dfde162
 def plan_benches(
     what: str = "all",  # `train`, `infer` or `all`
     size: str = "large",  # A name in `SIZES`
@@ -275,8 +283,8 @@ def plan_benches(
     rows += train_rows(size, gpu) if what != "infer" else []
     if what != "train":
         rows += infer_rows(size) + trained_rows() * trained
-        rows += [] if gpu else compiled_rows(size, trained)
-    found = [row for row in rows if not holding or any(part in row.name for part in holding)]
+        rows += [] if gpu else compiled_rows(size, trained) + export_rows()
+    found = [row for row in dict.fromkeys(rows) if not holding or any(part in row.name for part in holding)]
     if not found:
         raise InputError(f"bench {what}: no row's name holds {' or '.join(holding)}; such as {rows[-1].name}")
     nets = list(dict.fromkeys(row.net for row in found))

@@ -25,7 +25,7 @@ from typing import Annotated, Any, get_type_hints
 from . import __version__
 
 # %% auto #0
-__all__ = ['described', 'main']
+__all__ = ['main']
 
 # %% ../nbs/99_cli.ipynb #5a40e59f
 def command_summaries() -> dict[str, str]:  # In the order of the source
@@ -115,7 +115,7 @@ def _close_output() -> None:
     if sys.stdout is sys.__stdout__:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
-
+# %% ../nbs/99_cli.ipynb #7581f6e7
 @contextmanager
 def stopped_by_signals() -> Generator[None]:
     "SIGTERM and SIGHUP end a command as Ctrl-C does, with nothing half-written; the exit code is 128 and the signal's"

@@ -24,7 +24,8 @@ from .explorer.page import check_page_folder, page_files, write_page
 from .export import save_export
 from .importing import import_data
 from .matrix import stage_one
-from .runs import Run, check_replaced, evaluate_baseline, run_from_sids, started_recipe, weights_origin
+from .resuming import check_replaced, default_parts, plan_training, setup_seed, started_model
+from .runs import Run, evaluate_baseline, run_from_sids, weights_origin
 from .health import health_text
 from .matrix import make_matrix, run_matrix, time_left
 from .new_items import add_items
@@ -39,10 +40,12 @@ from .sids import SemanticIDs
 from .training import Progress
 
 # %% auto #0
-__all__ = ['COMMANDS', 'EXAMPLES', 'command']
+__all__ = ['COMMANDS']
 
 # %% ../nbs/98_commands.ipynb #45a2acda
 COMMANDS: dict[str, FunctionType] = {}
+
+# %% ../nbs/98_commands.ipynb #79008bfe
 EXAMPLES: dict[str, str] = {}  # How each command is used, by its name
 
 
@@ -75,14 +78,6 @@ def run_folder(
 ) -> Path:  # `runs/NAME`
     "Where a run goes by default"
     return Path("runs") / Path(data).resolve().name
-
-# %% ../nbs/98_commands.ipynb #23c4e2e3
-def default_parts(
-    model: str,  # A name in `MODELS`
-    size: str | None = None,  # A name in `SIZES`
-) -> str:
-    "What the score is made of by default; raises `InputError` for an unknown model"
-    return "all" if "all" in model_info(model, trained=True).parts and size != "published" else "ids"
 
 # %% ../nbs/98_commands.ipynb #a66f9731
 def check_model(
@@ -153,12 +148,12 @@ def sids(
 @command("runs/beauty --model sasrec --recipe dim=64 epochs=5")
 def train(
     run: Positional[Path | None] = None,  # Run folder, as 'intrr sids' makes it; default: the newest one under runs
-    model: str = "intrr",  # intrr, sasrec, flat or tiger
+    model: str | None = None,  # intrr, sasrec, flat or tiger; default: intrr, or with --resume what was stopped
     recipe: tuple[str, ...] = (),  # Fields to change, such as dim=64 epochs=5; default: none
     size: str | None = None,  # recommended, laptop, large, published or trial; default: recommended
     parts: str | None = None,  # ids, item, text or all (with what is counted); default: all, or ids if that is all
-    seed: int = 0,  # Of weights, batches and dropout
-    resume: bool = False,  # Go on from the last checkpoint, with its recipe
+    seed: int | None = None,  # Of weights, batches and dropout; default: 0, or with --resume the checkpoint's
+    resume: bool = False,  # Go on from the last checkpoint, with its recipe and seed
     overwrite: bool = False,  # Replace what was trained there
     keep: int = 0,  # Also keep the weights of every so many epochs, for the explorer's dial; 0: none
     device: str = "auto",  # cpu, cuda, cuda:1, …; auto: the GPU where there is one
@@ -167,8 +162,9 @@ def train(
     "Stage 2: train a model on a run's Semantic IDs; after Ctrl-C `--resume` goes on from the last checkpoint"
     pick_device(device)
     here = Run.open(run or latest_run())
-    how: dict[str, Any] = {"seed": seed, "resume": resume, "overwrite": overwrite, "device": device, "keep": keep}
-    now = _train(here, model, recipe, size, parts, **how)
+    model = model or (started_model(here.folder) if resume else "intrr")
+    how: dict[str, Any] = {"resume": resume, "overwrite": overwrite, "device": device, "keep": keep}
+    now = _train(here, model, recipe, size, parts, seed, **how)
     scored = {"best_epoch": now.best_epoch, "validation_recall@10": now.best, "seconds": now.seconds}
     return {"run": here.folder, "model": model, "epochs": now.epoch, **scored}
 
@@ -179,12 +175,13 @@ def _train(
     changes: Sequence[str],  # Fields of the recipe
     size: str | None,
     parts: str | None,
+    seed: int | None,
+    default: int = 0,  # The seed of a new training
     **how: Any,  # For `Run.train`
 ) -> Progress:
     "Train a model of a run, and print how well that went"
-    begun = started_recipe(run.folder, model) if how["resume"] and not (size or parts) else None
-    recipe = change_recipe(begun or run.recipe(model, size, parts or default_parts(model, size)), changes)
-    now = run.train(model, recipe, **how)
+    plan = plan_training(run.folder, model, run.dataset.n_items, size, parts, seed, how["resume"], default)
+    now = run.train(model, recipe := change_recipe(plan[0], changes), plan[1], **how)
     best = f"validation Recall@10 {now.best:.4f} in epoch {now.best_epoch} of {now.epoch}"
     print(f"{model}{recipe.parts}: {best}, {now.seconds:.0f} s of training")
     return now
@@ -279,19 +276,21 @@ def add(
     return {"run": grown.folder, "models": grown.trained, "added": added}
 
 # %% ../nbs/98_commands.ipynb #2f3d1c1e
-@command("runs/beauty --out beauty.pt2")
+@command("runs/beauty --out beauty.onnx")
 def export(
     run: Positional[Path | None] = None,  # Run folder; default: the newest one under runs
-    out: Path | None = None,  # File to be made, a .pt2; a .json with the same name is written beside it; needed
+    out: Path | None = None,  # File to be made: .onnx for onnxruntime, .pt2 for torch; a .json goes beside it; needed
     model: str = "intrr",  # The model to be served: intrr or sasrec
     k: int = 50,  # Items per request
     json: bool = False,  # Print one JSON object
 ) -> dict[str, Any]:  # The two files, and the bytes of the first
-    "Write a trained model as one program of torch.export: histories in, the best items out, without this package"
+    "Write a trained model as one file that needs onnxruntime or torch only: histories in, the best items out"
     if out is None:
-        raise InputError("export: name the file to be made, such as --out beauty.pt2")
+        raise InputError("export: name the file to be made, such as --out beauty.onnx")
     here = Run.open(run or latest_run())
-    about = {"data": here.dataset.name, "model": model, "origin": weights_origin(model, here.sids, here.dataset)}
+    origin = weights_origin(model, here.sids, here.dataset)
+    titles = [here.dataset.title(row) for row in range(here.dataset.n_items)]
+    about = {"data": here.dataset.name, "model": model, "origin": origin, "titles": titles}
     beside = save_export(here.load(model, "cpu")[0], out, here.dataset.items["id"].tolist(), k, about)
     print(f"{out} ({out.stat().st_size / 1e6:.1f} MB) and {beside}")
     return {"program": out, "settings": beside, "bytes": out.stat().st_size}
@@ -347,8 +346,8 @@ def run(
     size: str | None = None,  # recommended, laptop, large, published or trial; default: recommended
     parts: str | None = None,  # ids, item, text or all (with what is counted); default: all, or ids if that is all
     recipe: tuple[str, ...] = (),  # Fields to change for all models, such as epochs=5; default: none
-    seed: int = 0,  # Of the quantizer, weights, batches and dropout
-    resume: bool = False,  # Go on where an earlier run in this folder was stopped, with its recipes
+    seed: int | None = None,  # Of the quantizer, weights, batches and dropout; default: 0, or with --resume the run's
+    resume: bool = False,  # Go on where an earlier run in this folder was stopped, with its recipes and seed
     overwrite: bool = False,  # Replace what was trained there
     keep: int = 0,  # Also keep the weights of every so many epochs, for the explorer's dial; 0: none
     device: str = "auto",  # cpu, cuda, cuda:1, …; auto: the GPU where there is one
@@ -361,12 +360,13 @@ def run(
     for name in models:
         check_model(name, size, recipe, parts)
         check_replaced(out or run_folder(data), name, resume, overwrite)
-    setup = Setup(data, ties, encoder, quantizer, seed=seed, quantizer_recipe=quantizer_recipe, protocol=protocol)
+    first = setup_seed(out or run_folder(data), seed, resume)
+    setup = Setup(data, ties, encoder, quantizer, seed=first, quantizer_recipe=quantizer_recipe, protocol=protocol)
     here = Run.create(out or run_folder(data), setup, device)
     print(f"{here.dataset}\n{here.sids}\n\n{health_text(here.health())}\n")
-    how: dict[str, Any] = {"seed": seed, "resume": resume, "overwrite": overwrite, "device": device, "keep": keep}
+    how: dict[str, Any] = {"resume": resume, "overwrite": overwrite, "device": device, "keep": keep}
     for name in models:
-        _train(here, name, recipe, size, parts, **how)
+        _train(here, name, recipe, size, parts, seed, first, **how)
     records = [here.evaluate(name, device) for name in [*models, *model_names(trained=False)]]
     print("\n" + results_table(records).to_string(index=False) + "\n")
     write_report(here, records, models[0], device)
@@ -377,8 +377,8 @@ def run(
 @command("--out runs/first")
 def quickstart(
     out: Path = Path("runs/quickstart"),  # Run folder
-    seed: int = 0,  # Of everything
-    resume: bool = False,  # Go on where an earlier run in this folder was stopped, with its recipes
+    seed: int | None = None,  # Of everything; default: 0, or with --resume the run's
+    resume: bool = False,  # Go on where an earlier run in this folder was stopped, with its recipes and seed
     overwrite: bool = False,  # Replace what was trained there
     device: str = "auto",  # cpu, cuda, cuda:1, …; auto: the GPU where there is one
     json: bool = False,  # Print one JSON object

@@ -18,7 +18,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -31,9 +31,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 # %% auto #0
-__all__ = ['InputError', 'seed_everything', 'pick_device', 'fast_bf16', 'process_count', 'first_process', 'keep_freed_memory',
-           'atomic_path', 'to_jsonable', 'check_regular', 'save_json', 'load_json', 'save_tensors', 'load_tensors',
-           'environment', 'fingerprint', 'duration_text', 'in_notebook', 'no_bar', 'stopwatch']
+__all__ = ['CODE_COMMITS', 'InputError', 'seed_everything', 'pick_device', 'atomic_path', 'save_json', 'load_json',
+           'save_tensors', 'load_tensors', 'environment', 'fingerprint']
 
 # %% ../nbs/00_core.ipynb #41a5ffb8
 class InputError(ValueError):
@@ -93,7 +92,7 @@ def process_count() -> int:
         raise InputError(f"environment: {found}; unset WORLD_SIZE, or start with 'accelerate launch'")
     return count
 
-
+# %% ../nbs/00_core.ipynb #96747a98
 def first_process() -> bool:
     "Whether this process is the first, or the only one, that a launcher has started: the one that writes and prints"
     return process_count() == 1 or os.environ["RANK"] == "0"
@@ -242,21 +241,25 @@ def _commit(
     module: str | None,  # Path of `core.py`; None in its notebook
 ) -> str | None:
     "The commit of the repository that holds this module and its notebook; None where the package is only installed"
-    if module is None:
+    own, root = ["intrr/core.py", "nbs/00_core.ipynb"], Path(module or "").absolute().parents[1]
+    if module is None or not (root / own[1]).exists():
         return None
-    own, root = ["intrr/core.py", "nbs/00_core.ipynb"], Path(module).parents[1]
     try:
         tracked = _git(root, "ls-files", "--full-name", *own) == own
         return next(iter(_git(root, "rev-parse", "--short", "HEAD")), None) if tracked else None
     except (OSError, subprocess.SubprocessError):
         return None
 
+# %% ../nbs/00_core.ipynb #c0de0002
+CODE_COMMITS = [c for c in [_commit(globals().get("__file__"))] if c]  # Of the code that this process runs: one or none
+
 # %% ../nbs/00_core.ipynb #d1583c66
 def environment(
     device: str | torch.device = "cpu",  # Where the result was computed
-) -> dict[str, Any]:  # Device, cores, threads, versions, commit
+    commits: Sequence[str] = (),  # Of the code that it was begun with, in order, before that of this process
+) -> dict[str, Any]:  # Device, cores, threads, versions, the first commit, and if there are more all `commits`
     "What a result was computed with"
-    dev = torch.device(device)
+    dev, known = torch.device(device), list(dict.fromkeys([*commits, *CODE_COMMITS]))
     versions = {}
     for name in ("intrr", "numpy", "faiss-cpu", "faiss-gpu-cu12", "sentence-transformers"):
         try:
@@ -270,7 +273,8 @@ def environment(
         "python": platform.python_version(),
         "torch": torch.__version__,
         **versions,
-        "commit": _commit(globals().get("__file__")),
+        "commit": known[0] if known else None,
+        **({"commits": known} if len(known) > 1 else {}),
     }
 
 # %% ../nbs/00_core.ipynb #66b2177b

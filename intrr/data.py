@@ -22,7 +22,7 @@ from .core import InputError
 from .frames import check_interactions, drop_short_histories, items_from_frame, k_core
 
 # %% auto #0
-__all__ = ['pad_runs', 'Split', 'Protocol', 'history_rows', 'Dataset', 'row_batches', 'rows_of_users', 'row_weights']
+__all__ = ['Split', 'Protocol', 'Dataset']
 
 # %% ../nbs/10_data.ipynb #9c989dd4
 def pad_runs(

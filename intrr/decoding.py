@@ -16,7 +16,7 @@ from .ran import RAN
 from .sids import SemanticIDs
 
 # %% auto #0
-__all__ = ['NORMALISERS', 'NextLogits', 'scores_by_recursion', 'beam_search']
+__all__ = ['NORMALISERS', 'scores_by_recursion', 'beam_search']
 
 # %% ../nbs/32_decoding.ipynb #171a4d5c
 NORMALISERS = ("catalogue", "children", "codes")
@@ -53,7 +53,7 @@ def _expand(sids: SemanticIDs, level: int, node: Tensor) -> tuple[Tensor, Tensor
 # %% ../nbs/32_decoding.ipynb #e91c87ed
 NextLogits = Callable[[int, Tensor | None, Tensor | None], Tensor]
 
-
+# %% ../nbs/32_decoding.ipynb #d9764df0
 @torch.no_grad()
 def beam_search(
     sids: SemanticIDs,

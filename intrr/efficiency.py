@@ -28,8 +28,7 @@ from .records import read_records
 from .measurements import measure_bench
 
 # %% auto #0
-__all__ = ['device_slug', 'machine_folder', 'machine_records', 'seconds_left', 'run_benches', 'efficiency_frame', 'bench_table',
-           'Change', 'change_frame']
+__all__ = ['device_slug', 'run_benches', 'efficiency_frame', 'bench_table', 'Change', 'change_frame']
 
 # %% ../nbs/83_efficiency.ipynb #595d8131
 def device_slug(

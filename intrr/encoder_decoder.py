@@ -12,10 +12,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .backbones import Block, BucketBias, Cache, Dropout, continue_beams, distance_starts
+from .backbones import Block, Dropout
+from .attention import BucketBias, Cache, continue_beams, distance_starts
 
 # %% auto #0
-__all__ = ['CrossAttention', 'EncoderDecoder']
+__all__ = ['EncoderDecoder']
 
 # %% ../nbs/35_encoder_decoder.ipynb #583923d1
 class CrossAttention(nn.Module):

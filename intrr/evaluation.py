@@ -20,9 +20,9 @@ from .data import Split, row_batches
 from .recommenders import Recommender
 
 # %% auto #0
-__all__ = ['Metric', 'METRICS', 'rank_targets', 'per_user_metric', 'mean_metrics', 'all_metrics', 'evaluate', 'standard_error',
-           'paired_bootstrap', 'user_traits', 'metric_by_bucket', 'best_items', 'first_rows', 'top_lists', 'tail_items',
-           'beyond_accuracy', 'list_overlap']
+__all__ = ['METRICS', 'rank_targets', 'per_user_metric', 'mean_metrics', 'all_metrics', 'evaluate', 'standard_error',
+           'paired_bootstrap', 'user_traits', 'metric_by_bucket', 'top_lists', 'tail_items', 'beyond_accuracy',
+           'list_overlap']
 
 # %% ../nbs/60_evaluation.ipynb #fc9e0ef8
 def count_above_and_tied(
@@ -30,7 +30,7 @@ def count_above_and_tied(
     goal: Tensor,  # (B, 1) the targets' scores
 ) -> tuple[Tensor, Tensor]:  # (B,) long: items with a higher score, and with the same, the target among them
     "Compare all scores with the target's; raises `InputError` for scores that are not a number"
-    size = max(1, (2**18 if scores.is_cpu else 2**24) // len(scores))  # items a block: on a CPU what its cache holds
+    size = max(1, (2**18 if scores.is_cpu else 2**24) // len(scores))  # items per block: on a CPU what its cache holds
     better = torch.zeros(len(scores), dtype=torch.long, device=scores.device)
     equal, sane = better.clone(), torch.tensor(True, device=scores.device)
     for block in scores.split(size, 1):
@@ -121,10 +121,8 @@ def mean_per_user(
     number, count = user.unique(return_inverse=True, return_counts=True)[1:]
     return values.new_zeros(*values.shape[:-1], len(count)).index_add_(-1, number, values) / count
 
-# %% ../nbs/60_evaluation.ipynb #ec3fd1ba
-Metric = Callable[[Tensor, float], Tensor]  # Ranks from 0 and the length of the list to a value per rank
-
-METRICS: dict[str, Metric] = {
+# %% ../nbs/60_evaluation.ipynb #87762f06
+METRICS: dict[str, Callable[[Tensor, float], Tensor]] = {  # Ranks from 0 and the length of the list to a value per rank
     "recall": lambda r, k: (r < k).double(),
     "ndcg": lambda r, k: (r < k) / torch.log2(r + 2),
     "mrr": lambda r, k: (r < k) / (r + 1),
@@ -174,7 +172,7 @@ def evaluate(
 
 # %% ../nbs/60_evaluation.ipynb #d4b798a9
 def standard_error(
-    ranks: Tensor,  # (U,) ranks from 0, or (S, U), a row a seed
+    ranks: Tensor,  # (U,) ranks from 0, or (S, U), one row per seed
     metric: str = "recall@10",
     user: Tensor | None = None,  # User number of each rank; none where each user has one
 ) -> float:  # Of the mean over users; with seeds, of the mean over them too
@@ -185,7 +183,7 @@ def standard_error(
 
 # %% ../nbs/60_evaluation.ipynb #d4b798aa
 def paired_bootstrap(
-    ranks_a: Tensor,  # (U,) ranks from 0, or (S, U), a row a seed
+    ranks_a: Tensor,  # (U,) ranks from 0, or (S, U), one row per seed
     ranks_b: Tensor,  # Ranks of the same users; the number of seeds may differ
     metric: str = "recall@10",
     n: int = 2000,  # Draws
@@ -218,7 +216,7 @@ def user_traits(
 
 # %% ../nbs/60_evaluation.ipynb #828413f2
 def metric_by_bucket(
-    ranks: Tensor,  # (U,) ranks from 0, or (S, U), a row a seed
+    ranks: Tensor,  # (U,) ranks from 0, or (S, U), one row per seed
     values: Tensor,  # (U,) what to split by
     edges: Sequence[float],  # Ascending whole numbers; a bucket holds edge <= value < next edge, the last one all above
     metric: str = "recall@10",

@@ -5,98 +5,23 @@
 # %% ../nbs/33_exact.ipynb #3ab3b350
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from .core import InputError
 from .weights import WeightCache
-from .decoding import NORMALISERS, NextLogits, beam_search
-from .ran import RAN, LevelMLP, unrounded
+from .folded import FoldedRAN
+from .decoding import NORMALISERS, beam_search
+from .ran import RAN, unrounded
 from .sids import SemanticIDs
 
 # %% auto #0
-__all__ = ['Tables', 'make_tables', 'FoldedRAN', 'pair_cells', 'EdgeLayout', 'edge_layout', 'EdgeRAN', 'over_children',
-           'look_ahead', 'branch_and_bound', 'ExactScorer']
-
-# %% ../nbs/33_exact.ipynb #7f9f40db
-class Tables(NamedTuple):
-    "The constant parts of each further level"
-
-    code: list[Tensor]  # $A^l$: the first layer on each previous codeword, `(K_{l-1}, d_h)`
-    rows: list[Tensor]  # $R^l$: each codeword through the second layer, `(K_l, d_h)`
-    bias: list[Tensor]  # $b^l$: each codeword on the bias of the second layer, `(K_l,)`
-
-
-def make_tables(
-    steps: Sequence[LevelMLP],  # The MLPs of the further levels
-    books: Iterable[Tensor],  # The codewords of all levels, `(K_l, d)`
-) -> Tables:
-    "Multiply the codewords into the MLPs"
-    levels = list(zip(steps, pairwise(books), strict=True))
-    code = [step.code(above) for step, (above, _) in levels]
-    out = [(book @ step.out.weight, book @ step.out.bias) for step, (_, book) in levels]
-    return Tables(code, [rows for rows, _ in out], [bias for _, bias in out])
-
-# %% ../nbs/33_exact.ipynb #30c66ede
-class FoldedRAN(nn.Module):
-    "The user side of a `RAN`, with the constant parts folded; it has no weights of its own"
-
-    ran: RAN  # Whose weights are used
-
-    def __init__(self, ran: RAN):
-        super().__init__()
-        vars(self)["ran"] = ran  # not registered as a part: whoever owns it moves and saves its weights
-        self._tables = WeightCache()
-
-    def tables(self) -> Tables:
-        "The constant parts of the levels; kept in `eval` mode"
-        with unrounded(self.ran.books[0].device):
-            return self._tables.get(self.ran, lambda: make_tables(self.ran.steps, self.ran.books))
-
-    def next_logits(
-        self,
-        h: Tensor,  # States of users, `(n, d)`
-    ) -> NextLogits:  # Level and codes of the level above, `(n, W)` or none, to `(n, W, K_l)`
-        "One step of the walk, as a beam takes it: the logits $s^l$ after given codes"
-        books, tables = self.ran.books, self.tables()
-        h = h.to(books[0].dtype)
-
-        def step(level: int, code: Tensor | None, beam: Tensor | None) -> Tensor:
-            with unrounded(h.device):
-                if code is None:
-                    return (h @ books[0].T)[:, None]  # (n, 1, K_1)
-                guide = self.ran.steps[level - 1].guide(h)[:, None]  # $G^l h$, (n, 1, d_h)
-                hidden = F.relu(F.embedding(code, tables.code[level - 1]) + guide)  # (n, W, d_h)
-                return F.linear(hidden, tables.rows[level - 1], tables.bias[level - 1])  # (n, W, K_l)
-
-        return step
-
-    def level_logits(
-        self,
-        h: Tensor,  # States of users, `(n, d)`
-        codes: Tensor,  # Codes to follow, `(n, L)`
-    ) -> list[Tensor]:  # $s^l$ of each level, `(n, K_l)`
-        "`RAN.level_logits`"
-        step, above = self.next_logits(h), [None, *codes.T[:-1, :, None]]  # (n, 1) each
-        return [step(level, code, None)[:, 0] for level, code in enumerate(above)]
-
-    def pair_logits(
-        self,
-        h: Tensor,  # States of users, `(n, d)`
-    ) -> list[Tensor]:  # `(n, K_1)`, then `(n, K_{l-1}, K_l)` per level
-        "Every pair of codes: what `level_logits` says after each possible previous code"
-        with unrounded(h.device):
-            h = h.to(self.ran.books[0].dtype)
-            out = [h @ self.ran.books[0].T]
-            for step, code, rows, bias in zip(self.ran.steps, *self.tables(), strict=True):
-                hidden = F.relu(code + step.guide(h)[:, None])  # (n, K_{l-1}, d_h)
-                out.append(F.linear(hidden, rows, bias))
-            return out
+__all__ = ['EdgeRAN', 'branch_and_bound', 'ExactScorer']
 
 # %% ../nbs/33_exact.ipynb #15cb21db
 def pair_cells(
@@ -128,7 +53,7 @@ class EdgeLayout(NamedTuple):
     next: Tensor  # Next code of each row of a further level, counted on over the further levels, `(E - K_1,)`
     blocks: list[tuple[int, slice, slice]]  # Level, its places in `prev`, its places in `next`
 
-
+# %% ../nbs/33_exact.ipynb #5c9fd4ab
 def edge_layout(
     sids: SemanticIDs,  # The catalogue's IDs
     size: int = 8,  # Previous codes per block; their hidden vectors should stay in the cache
@@ -272,7 +197,7 @@ def _over_codes(sids: SemanticIDs, pairs: Sequence[Tensor], total: Tensor) -> Te
         total = total - t.logsumexp(2).T[codes[:, level]]
     return total
 
-
+# %% ../nbs/33_exact.ipynb #8400ddc1
 def over_children(
     sids: SemanticIDs,
     rows: Tensor,  # Row of `logits` that each item uses at each level, `(N, L)`

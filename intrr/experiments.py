@@ -32,8 +32,7 @@ from .synthetic import open_dataset
 from .text import DEFAULT_ENCODER, encode_texts
 
 # %% auto #0
-__all__ = ['QUANTIZER_RECIPES', 'GIVEN', 'SIZES', 'Setup', 'Experiment', 'size_recipe', 'catalogue_recipe', 'data_fingerprint',
-           'folder_fingerprint']
+__all__ = ['SIZES', 'Setup', 'Experiment', 'size_recipe']
 
 # %% ../nbs/63_experiments.ipynb #431498d0
 QUANTIZER_RECIPES = ("recommended", "paper")  # Our settings of a quantizer, or those of its `paper`

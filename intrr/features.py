@@ -23,7 +23,7 @@ from torch import Tensor
 from .core import InputError, load_tensors, save_tensors
 
 # %% auto #0
-__all__ = ['FEATURE_KINDS', 'item_words', 'WordVectors', 'text_neighbours', 'TextFeatures']
+__all__ = ['WordVectors', 'text_neighbours', 'TextFeatures']
 
 # %% ../nbs/14_features.ipynb #da274efd
 _WORD = re.compile(r"\w+")
@@ -134,7 +134,7 @@ def _principal_components(
 # %% ../nbs/14_features.ipynb #8ffc61a9
 FEATURE_KINDS = ("tfidf", "encoder", "both")
 
-
+# %% ../nbs/14_features.ipynb #ce1defcc
 @dataclass(frozen=True)
 class TextFeatures:
     "Turns texts into features, with what was learned from a catalogue"

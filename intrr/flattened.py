@@ -10,13 +10,14 @@ from abc import abstractmethod
 import torch
 from torch import Tensor, nn
 
-from .backbones import Cache
+from .attention import Cache
 from .core import InputError
 from .decoding import NextLogits, beam_search
 from .encoder_decoder import EncoderDecoder
 from .recipes import Recipe
 from .recommenders import register
-from .sequence_models import LevelLoss, SequenceModel, make_backbone, n_targets, spread_scores, widen_digit
+from .sequence_models import SequenceModel, make_backbone, n_targets, spread_scores, widen_digit
+from .losses import LevelLoss
 from .sids import SemanticIDs
 
 # %% auto #0

@@ -23,7 +23,7 @@ from .frames import check_columns, check_interactions, k_core
 from .readers import read_lines
 
 # %% auto #0
-__all__ = ['read_table', 'rename_columns', 'read_tables', 'read_recbole', 'read_movielens', 'read_amazon']
+__all__ = ['read_table', 'read_recbole', 'read_movielens', 'read_amazon']
 
 # %% ../nbs/16_formats.ipynb #288f9732
 def read_table(

@@ -18,8 +18,8 @@ import pandas as pd
 from .core import InputError
 
 # %% auto #0
-__all__ = ['clean_text', 'item_text', 'items_from_records', 'items_from_frame', 'check_columns', 'check_interactions',
-           'drop_short_histories', 'k_core']
+__all__ = ['clean_text', 'item_text', 'items_from_records', 'items_from_frame', 'check_interactions', 'drop_short_histories',
+           'k_core']
 
 # %% ../nbs/02_frames.ipynb #b5c62596
 _UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")  # Control characters, and halves of surrogate pairs

@@ -51,10 +51,10 @@ class CompiledTopK:
     def __init__(
         self,
         model: SequenceModel,  # Put in `eval` mode. Not to be trained on: what is recorded does not see other weights
-        batch: int,  # Users a request
+        batch: int,  # Users per request
         length: int,  # Places of a history; shorter ones are padded with -1
         k: int = 10,  # Items to recommend
-        beam: int | None = None,  # Width of the beam; as in `topk` if not told
+        beam: int | None = None,  # Width of the beam; default: as in `topk`
         precision: str = "fp32",  # `fp32`, or `bf16`: should be faster on a GPU; the backbone rounds to three digits
         compiled: bool = False,  # On a CPU; wants a C++ compiler and half a minute. Raises `InputError` if it cannot be
     ):

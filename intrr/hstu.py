@@ -11,11 +11,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .backbones import BACKBONES, AttentionBackbone, BackboneInfo, BucketBias, Dropout
+from .backbones import BACKBONES, AttentionBackbone, BackboneInfo, Dropout
+from .attention import BucketBias
 from .core import InputError
 
 # %% auto #0
-__all__ = ['HSTUBlock', 'HSTU']
+__all__ = ['HSTU']
 
 # %% ../nbs/34_hstu.ipynb #72981c10
 def softplus_weights(

@@ -97,11 +97,11 @@ def _told_kind(kind: str, files: Sequence[Path], columns: dict[str, Any]) -> str
         raise InputError(f"{files[0]}: a {kind} folder has columns of its own; leave out {', '.join(columns)}")
     return "tables"
 
-
+# %% ../nbs/17_importing.ipynb #d5437064
 def _read_amazon(reviews: Path, meta: Path, core: int | None = None, **options: Any) -> Dataset:
     return read_amazon(reviews, meta, core=core or 5, **options)
 
-
+# %% ../nbs/17_importing.ipynb #d784f796
 def _read_dataset(folder: Path, min_history: int | None = None, core: int | None = None, **options: Any) -> Dataset:
     if min_history or core:
         raise InputError(f"{folder}: is a dataset folder already; leave out min_history and core, or import its source")

@@ -19,11 +19,12 @@ from .exact import ExactScorer
 from .ran import RAN, LevelMLP, Redistribution, unrounded
 from .recipes import TEXT_PARTS, Recipe
 from .recommenders import register
-from .sequence_models import ItemTokens, LevelLoss, level_cross_entropy, n_targets, spread_scores, widen_digit
+from .sequence_models import ItemTokens, n_targets, spread_scores, widen_digit
+from .losses import LevelLoss, level_cross_entropy
 from .sids import SemanticIDs
 
 # %% auto #0
-__all__ = ['ITEM_PART', 'HashedEmbedding', 'uid_table', 'IntRRTokens', 'IntRRLosses', 'IntRR']
+__all__ = ['IntRRTokens', 'IntRRLosses', 'IntRR']
 
 # %% ../nbs/42_intrr_model.ipynb #500e3246
 class HashedEmbedding(nn.Embedding):
@@ -34,7 +35,7 @@ class HashedEmbedding(nn.Embedding):
         hashes = torch.stack([input * 2654435761 + 40503, input * 2246822519 + 374761393], -1) % (2**32 - 5)
         return super().forward(hashes % self.num_embeddings).sum(-2)
 
-
+# %% ../nbs/42_intrr_model.ipynb #efc9a7ae
 def uid_table(
     n_items: int,  # Catalogue size $N$
     recipe: Recipe,
@@ -168,7 +169,7 @@ class IntRRLosses(IntRRTokens):
 # %% ../nbs/42_intrr_model.ipynb #b4e6edf7
 ITEM_PART = {"item_term": True, "normaliser": "catalogue"}  # What the part `item` of the score changes
 
-
+# %% ../nbs/42_intrr_model.ipynb #85b52e7a
 @register(
     "intrr",
     label="IntRR",

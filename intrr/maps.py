@@ -32,8 +32,8 @@ from .style import COLOURS, PALETTE, Page, caption, top_labels
 from .text import check_embeddings
 
 # %% auto #0
-__all__ = ['Space', 'item_spaces', 'refit_quantizer', 'trustworthiness', 'project', 'Map', 'project_spaces', 'preservation',
-           'code_places', 'spaces_figure', 'codewords_figure']
+__all__ = ['item_spaces', 'refit_quantizer', 'trustworthiness', 'project', 'project_spaces', 'preservation', 'code_places',
+           'spaces_figure', 'codewords_figure']
 
 # %% ../nbs/73_maps.ipynb #711fa2a0
 class Space(NamedTuple):

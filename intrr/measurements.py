@@ -5,13 +5,17 @@
 # %% ../nbs/82_measurements.ipynb #5cad9468
 from __future__ import annotations
 
+import os
 import re
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -19,6 +23,7 @@ from torch import Tensor
 from .batches import training_precision
 from .benches import Bench, Source, bench_model
 from .core import InputError, environment, keep_freed_memory, seed_everything, to_jsonable
+from .export import save_export
 from .flattened import TIGER, FlatSID
 from .graphs import CompiledTopK
 from .intrr_model import IntRR
@@ -38,7 +43,7 @@ from intrr.timing import (
     seconds_of,
     time_calls,
 )
-from .training import Stepper, epoch_batches, make_stepper
+from .steps import Stepper, epoch_batches, make_stepper
 
 # %% auto #0
 __all__ = ['measure_bench']
@@ -193,17 +198,42 @@ def recommend_by(
     "Recommend with a given engine; raises `InputError` for an unknown one"
     return net.topk(histories, k, beam=choose_engine(net, engine))[1].cpu()
 
+# %% ../nbs/82_measurements.ipynb #ce23ec1d
+def exported_request(
+    net: SequenceModel | Pooled,
+    k: int,  # Items recommended
+    kind: str,  # `pt2` or `onnx`
+) -> Callable[[Tensor], Sequence[Tensor]]:  # From histories `(B, T)` to scores and item rows, `(B, k)` each
+    "Requests to an exported file, the history left out"
+    with tempfile.TemporaryDirectory() as place:
+        save_export(net, file := Path(place) / f"model.{kind}", [], k)
+        if kind == "pt2":
+            return torch.export.load(file).module()
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = torch.get_num_threads()
+        session, masked = onnxruntime.InferenceSession(file, options), np.array(True)
+
+    def ask(histories: Tensor) -> Sequence[Tensor]:
+        found = session.run(None, {"histories": histories.numpy(), "masked": masked})
+        return [torch.from_numpy(x) for x in found]
+
+    return ask
+
 # %% ../nbs/82_measurements.ipynb #25b995fe
 def prepare_request(
     net: SequenceModel | Pooled,
     bench: Bench,
-) -> Callable[[Tensor], tuple[Tensor, Tensor]]:  # From histories `(1, T)` to scores and item rows, `(1, k)` each
-    "What answers requests: recorded on a GPU, compiled where the row wants it"
+) -> Callable[[Tensor], Sequence[Tensor]]:  # From histories `(B, T)` to scores and item rows, `(B, k)` each
+    "What answers requests: recorded on a GPU, compiled where the row wants it, or an exported file"
+    if bench.engine in ("pt2", "onnx"):
+        return exported_request(net, bench.k, bench.engine)
     if isinstance(net, Pooled):
         return lambda histories: net.topk(histories, bench.k)
     beam = choose_engine(net, bench.engine or "exact")
     precision = "bf16" if bench.precision == "bf16" else "fp32"
-    return CompiledTopK(net, 1, bench.length, bench.k, beam, precision, bench.compiled)
+    return CompiledTopK(net, bench.batch, bench.length, bench.k, beam, precision, bench.compiled)
 
 # %% ../nbs/82_measurements.ipynb #744e602f
 def measure_requests(
@@ -211,9 +241,10 @@ def measure_requests(
     bench: Bench,
     budget: float = 3.0,  # Seconds
 ) -> dict[str, Any]:  # Seconds per request, FLOP, memory
-    "Time one request after another, with histories of `bench.length` items"
+    "Time one request after another, of `bench.batch` users with histories of `bench.length` items"
     net.max_len, start, device = bench.length, time.perf_counter(), device_of(net)
-    histories = torch.randint(net.n_items, (64, 1, bench.length), generator=torch.Generator().manual_seed(0))
+    shape, g = (64, bench.batch, bench.length), torch.Generator().manual_seed(0)
+    histories = torch.randint(net.n_items, shape, generator=g)
     with peak_memory(device) as ready:
         request = prepare_request(net, bench)
     took_ready = time.perf_counter() - start
@@ -224,10 +255,10 @@ def measure_requests(
     return {
         "seconds": describe_seconds(took),
         "ready_seconds": took_ready,
-        "batch": 1,
-        "users_per_second": 1 / mean,
-        "flop_per_second": work / mean,
-        "flop_per_user": work,
+        "batch": bench.batch,
+        "users_per_second": bench.batch / mean,
+        "flop_per_second": work / mean if work else None,  # of what onnxruntime does nothing is counted
+        "flop_per_user": work / bench.batch if work else None,
         "memory": memory_in_use(ready, memory),
         "computed_in": "bf16" if bench.precision == "bf16" else "fp32",
     }
@@ -271,7 +302,7 @@ def measure_users(
     bench: Bench,
     histories: Tensor,  # Of all users, `(U, T)`, right-padded with -1
     budget: float = 3.0,  # Seconds; all users may take twelve times as long, else a part of them is asked for
-) -> dict[str, Any]:  # Seconds for all, users a second, the batch
+) -> dict[str, Any]:  # Seconds for all, users per second, the batch
     "Time recommendations to many users"
     histories = histories[(histories >= 0).sum(1).argsort()]
     sizes = (1024, 4096, 16384) if device_of(net).type == "cuda" else (16, 64, 256, 1024)
@@ -316,7 +347,7 @@ def measure_bench(
     kept: dict[Any, Any] | None = None,  # The model of the row before, which may be the same
 ) -> dict[str, Any]:  # The record
     "Measure a row in this process"
-    start = time.perf_counter()
+    start, load = time.perf_counter(), os.getloadavg()[0]
     if bench.task == "train":
         found = measure_training(bench, source, device, budget)
     elif bench.task == "infer":
@@ -328,5 +359,5 @@ def measure_bench(
         found = {"flop_per_second": product_ceiling(device, dtype, budget=budget), "computed_in": bench.precision}
     weights = {} if bench.task == "ceiling" else {"trained": bench.size == "trained"}
     told = {"kind": "efficiency", "name": bench.name, "dataset": source.dataset_of(bench), **weights}
-    took = {"took": time.perf_counter() - start, "environment": environment(device)}
+    took = {"load": load, "took": time.perf_counter() - start, "environment": environment(device)}
     return to_jsonable(told | asdict(bench) | found | took)

@@ -157,7 +157,7 @@ def extend_scores(
 # %% ../nbs/67_new_items.ipynb #38c00023
 def check_models(
     run: Run,
-    models: Sequence[str] | None,  # All that were trained if not told
+    models: Sequence[str] | None,  # Default: all that were trained
 ) -> dict[str, Recipe]:  # By name
     "The recipes of models that can take new items; raises `InputError` if one cannot"
     recipes = {}
@@ -191,7 +191,7 @@ def add_items(
     run: Run,
     items: str | Path | pd.DataFrame | Sequence[Mapping[str, Any]],  # As for `item_table`
     folder: str | Path,  # The new run folder; the data go into a folder within
-    models: Sequence[str] | None = None,  # Which trained models to take along; all of them if not told
+    models: Sequence[str] | None = None,  # Which trained models to take along; default: all
     embeddings: Tensor | None = None,  # Of the new items, `(m, dim)`, if the run's encoder is not to read them
     device: str = "auto",
     progress: bool = True,

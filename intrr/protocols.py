@@ -17,8 +17,7 @@ from .core import InputError
 from .data import Dataset, Protocol, Split
 
 # %% auto #0
-__all__ = ['PROTOCOLS', 'FITS', 'REPEATS', 'shuffle_ties', 'LastDay', 'Temporal', 'Cold', 'check_protocol', 'with_protocol',
-           'scramble_held_out', 'leaks_held_out', 'repeat_share', 'masks_history']
+__all__ = ['PROTOCOLS', 'shuffle_ties', 'LastDay', 'Temporal', 'Cold', 'with_protocol', 'leaks_held_out', 'repeat_share']
 
 # %% ../nbs/15_protocols.ipynb #f72e1672
 def shuffle_ties(
@@ -129,6 +128,8 @@ PROTOCOLS: dict[str, type[Protocol]] = {
     "temporal": Temporal,
     "cold": Cold,
 }
+
+# %% ../nbs/15_protocols.ipynb #46d8b189
 FITS = ("train", "train+valid")  # What models are fitted on
 
 # %% ../nbs/15_protocols.ipynb #c8b154b0
@@ -182,7 +183,7 @@ def leaks_held_out(
 # %% ../nbs/15_protocols.ipynb #cf3d08d1
 REPEATS = 0.01  # Share of repeated items from which on masking loses more than it gains
 
-
+# %% ../nbs/15_protocols.ipynb #1be2395a
 def repeat_share(
     dataset: Dataset,
 ) -> float:  # From 0 to 1

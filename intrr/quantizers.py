@@ -25,9 +25,8 @@ from .health import health_card
 from .sids import SemanticIDs
 
 # %% auto #0
-__all__ = ['QUANTIZERS', 'nearest_codeword', 'kmeans_plus_plus', 'KMeansResult', 'kmeans', 'draw_rows', 'start_from_sample',
-           'minibatch_kmeans', 'Quantizer', 'load_quantizer', 'check_vectors', 'ResidualQuantizer', 'RKMeans',
-           'compare_quantizers']
+__all__ = ['QUANTIZERS', 'nearest_codeword', 'kmeans_plus_plus', 'kmeans', 'minibatch_kmeans', 'Quantizer', 'load_quantizer',
+           'ResidualQuantizer', 'RKMeans', 'compare_quantizers']
 
 # %% ../nbs/22_quantizers.ipynb #47791c9a
 _GPU_FROM = 10**10  # Products of two numbers in a search from which on a GPU is asked, if faiss has one; not measured

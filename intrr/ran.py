@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from .weights import under_autocast
 
 # %% auto #0
-__all__ = ['LevelMLP', 'Redistribution', 'unrounded', 'RAN']
+__all__ = ['LevelMLP', 'Redistribution', 'RAN']
 
 # %% ../nbs/31_ran.ipynb #98cbf4a8
 class LevelMLP(nn.Module):

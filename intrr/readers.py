@@ -24,7 +24,7 @@ from .data import Dataset, history_rows
 from .frames import item_text, items_from_frame, items_from_records
 
 # %% auto #0
-__all__ = ['read_lines', 'read_folder', 'write_folder', 'item_table']
+__all__ = ['read_folder', 'write_folder']
 
 # %% ../nbs/11_readers.ipynb #60363945
 _LONGEST_LINE = 2**26  # Bytes; a gzip file of a few MB may hold gigabytes in one line
@@ -57,7 +57,7 @@ def _find(folder: Path, name: str) -> Path | None:
         raise InputError(f"{folder}: holds both {name} and {name}.gz; remove the one that is out of date")
     return found[0] if found else None
 
-
+# %% ../nbs/11_readers.ipynb #a1b2ed0c
 def _need(folder: Path, name: str) -> Path:
     if (path := _find(folder, name)) is None:
         raise InputError(f"{folder}: no {name} or {name}.gz; a dataset folder holds sequences.txt and items.jsonl")

@@ -15,7 +15,7 @@ from .core import InputError
 from .decoding import NORMALISERS
 
 # %% auto #0
-__all__ = ['ASSIGNMENTS', 'TEXTS', 'TEXT_PARTS', 'PUBLISHED', 'Recipe', 'field_value', 'change_recipe']
+__all__ = ['PUBLISHED', 'Recipe', 'change_recipe']
 
 # %% ../nbs/40_recipes.ipynb #a892bf54
 ASSIGNMENTS = {

@@ -18,7 +18,7 @@ from .core import InputError
 from .recipes import Recipe
 
 # %% auto #0
-__all__ = ['MODELS', 'R', 'Recommender', 'check_histories', 'check_beam', 'ModelInfo', 'register', 'model_names', 'model_info']
+__all__ = ['MODELS', 'Recommender', 'ModelInfo', 'register', 'model_names', 'model_info']
 
 # %% ../nbs/41_recommenders.ipynb #0609e4fa
 class Recommender:

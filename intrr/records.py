@@ -22,9 +22,8 @@ from .recommenders import model_info
 from .evaluation import per_user_metric, mean_metrics, paired_bootstrap, user_traits
 
 # %% auto #0
-__all__ = ['save_ranks', 'load_ranks', 'record', 'protocol_words', 'read_records', 'RecordFolder', 'select_records', 'Known',
-           'Results', 'network_alone', 'misfits', 'leaning', 'run_faults', 'efficiency_faults', 'check_records',
-           'table', 'markdown_table', 'file_lock']
+__all__ = ['save_ranks', 'load_ranks', 'record', 'RecordFolder', 'select_records', 'Results', 'network_alone', 'check_records',
+           'table', 'markdown_table']
 
 # %% ../nbs/61_records.ipynb #578553ec
 _E = TypeVar("_E", bound="Known")
@@ -41,7 +40,7 @@ def save_ranks(
     top, kind = (2**16 - 1, torch.uint16) if small else (2**32 - 1, torch.uint32)
     save_tensors({name: t.clamp(max=top).long().to(kind) for name, t in twice.items()}, path)
 
-
+# %% ../nbs/61_records.ipynb #301f7cb8
 def load_ranks(
     path: str | Path,
 ) -> dict[str, Tensor]:  # (U,) float32 ranks from 0 by name
@@ -68,6 +67,7 @@ def record(
     epochs: int = 0,
     lists: Mapping[str, float] | None = None,  # What `beyond_accuracy` gave
     device: str | torch.device = "cpu",
+    commits: Sequence[str] = (),  # Of the code that trained it, see `environment`
 ) -> dict[str, Any]:  # Plain values
     "The record of a run; raises `InputError` for an unknown model"
     model_info(model)
@@ -84,7 +84,8 @@ def record(
     }
     body = {"seed": seed, "config": config or {}, "params": params, "metrics": metrics}
     body |= {"lists": lists} if lists else {}
-    return to_jsonable({**head, **body, "seconds": seconds or {}, "epochs": epochs, "environment": environment(device)})
+    body |= {"seconds": seconds or {}, "epochs": epochs, "environment": environment(device, commits)}
+    return to_jsonable({**head, **body})
 
 # %% ../nbs/61_records.ipynb #fc4e6686
 def protocol_words(
@@ -289,7 +290,7 @@ def misfits(
     lifted = (ranks["unmasked"] - ranks["masked"])[ranks["masked"].isfinite()]
     return int(((lifted < 0) | (lifted > lengths[ranks["masked"].isfinite()])).sum())
 
-
+# %% ../nbs/61_records.ipynb #5401bc4f
 def leaning(
     ranks: Tensor,  # (U,) ranks from 0
     values: Tensor,  # (U,) such as the popularity of the targets
@@ -315,7 +316,7 @@ def run_faults(
         out.append("metrics that its ranks do not give")
     return out + ["ranks of other users"] * (misfits(ranks, lengths) > 0)
 
-
+# %% ../nbs/61_records.ipynb #46805fd9
 def efficiency_faults(
     record: Mapping[str, Any],  # Of a row of `intrr.efficiency`
 ) -> list[str]:

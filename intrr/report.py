@@ -27,7 +27,7 @@ from .redistribution import pick_groups, redistribution_heatmap, redistribution_
 from .style import cut_text
 
 # %% auto #0
-__all__ = ['describe_items', 'recommend_after', 'recommendation_text', 'results_table', 'write_report']
+__all__ = ['recommend_after', 'results_table', 'write_report']
 
 # %% ../nbs/95_report.ipynb #7ddea353
 def describe_items(

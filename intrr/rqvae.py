@@ -29,7 +29,7 @@ from intrr.quantizers import (
 )
 
 # %% auto #0
-__all__ = ['Codebooks', 'GradientTraining', 'RVQ', 'AutoEncoder', 'ReferenceAutoEncoder', 'RQVAE']
+__all__ = ['Codebooks', 'RVQ', 'AutoEncoder', 'RQVAE']
 
 # %% ../nbs/23_rqvae.ipynb #1fe22971
 class Codebooks(nn.Module):

@@ -44,6 +44,7 @@ from .recipes import Recipe
 from .recommenders import Recommender, model_names
 from .sequence_models import SequenceModel, build_model
 from .records import file_lock, record, save_ranks
+from .resuming import check_replaced, checkpoint_path, started_training
 from .sids import SemanticIDs
 from .synthetic import open_dataset
 from .text import tfidf
@@ -51,8 +52,7 @@ from .training import Callbacks, Progress, train_network, load_weights
 from .tuning import fit_baseline, pool_with_transitions
 
 # %% auto #0
-__all__ = ['weights_origin', 'train_model', 'load_model', 'evaluate_experiment', 'RunFolder', 'run_features', 'check_replaced',
-           'started_recipe', 'Run', 'run_from_sids', 'evaluate_baseline']
+__all__ = ['train_model', 'load_model', 'evaluate_experiment', 'RunFolder', 'Run', 'run_from_sids', 'evaluate_baseline']
 
 # %% ../nbs/64_runs.ipynb #a2c0c6c1
 def sids_fingerprint(
@@ -139,7 +139,8 @@ def make_record(
     config |= {"precision": training_precision(e.recipe, pick_device(device))} if e.recipe else {}
     config |= {"chosen": meta["chosen"]} if meta.get("chosen") else {}
     more = {"config": config, "params": meta.get("params", 0), "seconds": times, "epochs": now.get("epoch", 0)}
-    return record(e.name, e.dataset, e.model, metrics, **labels, **more, lists=lists, device=pick_device(device))
+    more |= {"lists": lists, "device": pick_device(device), "commits": now.get("commits", ())}
+    return record(e.name, e.dataset, e.model, metrics, **labels, **more)
 
 # %% ../nbs/64_runs.ipynb #f934bb33
 def compared_models(
@@ -318,44 +319,6 @@ def run_features(
         save_tensors({"features": fitted(run.dataset.items, x)}, path)
     return load_tensors(path)[0]["features"]
 
-# %% ../nbs/64_runs.ipynb #9fcda358
-def checkpoint_path(
-    folder: Path,  # Of a run
-    model: str,  # A name in `MODELS`
-) -> Path:
-    "Where training writes its checkpoints"
-    return folder / f"{model}.checkpoint.safetensors"
-
-# %% ../nbs/64_runs.ipynb #1873e7a2
-def check_replaced(
-    folder: Path,  # Of a run
-    model: str,  # A name in `MODELS`
-    resume: bool = False,  # Go on from the checkpoint
-    overwrite: bool = False,  # Replace what was trained
-) -> None:
-    "Raise `InputError` where training would replace weights or a checkpoint that nobody asked to replace"
-    if resume and overwrite:
-        raise InputError("resume and overwrite: choose one; the first goes on, the second starts anew")
-    trained, begun = (folder / f"{model}.safetensors").exists(), checkpoint_path(folder, model).exists()
-    ways = "--resume (resume=True) goes on with it, --overwrite (overwrite=True) replaces it"
-    if resume and trained and not begun:
-        raise InputError(f"{folder}: '{model}' is trained, without a checkpoint to go on from; --overwrite replaces it")
-    if (trained or begun) and not resume and not overwrite:
-        raise InputError(f"{folder}: holds a {'trained' if trained else 'half-trained'} '{model}'; {ways}")
-
-# %% ../nbs/64_runs.ipynb #d9b641aa
-def started_recipe(
-    folder: Path,  # Of a run
-    model: str,  # A name in `MODELS`
-) -> Recipe | None:  # None if there is no checkpoint
-    "The recipe of the training that has begun in a folder; raises `InputError` for a damaged checkpoint"
-    if not (path := checkpoint_path(folder, model)).exists():
-        return None
-    try:
-        return Recipe.read(load_tensors(path)[1]["recipe"])
-    except (KeyError, TypeError, AttributeError) as e:
-        raise InputError(f"{path}: not a checkpoint ({e}); remove it, and train again") from e
-
 # %% ../nbs/64_runs.ipynb #eb0e15f9
 def epoch_saver(
     run: RunFolder,
@@ -433,7 +396,7 @@ class Run(RunFolder):
         self,
         model: str = "intrr",  # A name in `MODELS`
         recipe: Recipe | None = None,  # Default: `self.recipe(model)`, or with `resume` that of the checkpoint
-        seed: int = 0,
+        seed: int | None = None,  # Default: 0, or with `resume` that of the checkpoint
         resume: bool = False,  # Go on from the last checkpoint
         device: str = "auto",
         progress: bool = True,
@@ -442,7 +405,9 @@ class Run(RunFolder):
         callbacks: Callbacks = (),  # Called with the `EpochReport` of each epoch; one that returns True ends it
     ) -> Progress:
         "Train a model, keep its best weights; a launcher's processes share the steps. Replaces no training unasked"
-        recipe = recipe or (started_recipe(self.folder, model) if resume else None) or self.recipe(model)
+        begun = started_training(self.folder, model) if resume else None
+        recipe = recipe or (begun[0] if begun else self.recipe(model))
+        seed = (begun[1] if begun else 0) if seed is None else seed
         with file_lock(self.folder / f".{model}.lock") if first_process() else nullcontext(True) as ours:
             if not ours:
                 raise InputError(f"{self.folder}: another process trains '{model}' here; wait, or use another folder")

@@ -19,7 +19,7 @@ from .runs import RunFolder, run_features, train_model, weights_origin
 from .training import EpochReport
 
 # %% auto #0
-__all__ = ['SPACE', 'Span', 'search_space', 'ended_trials', 'search_recipe', 'best_words']
+__all__ = ['Span', 'search_space', 'search_recipe']
 
 # %% ../nbs/68_search.ipynb #a34f90c0
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def parse_space(
 # %% ../nbs/68_search.ipynb #416b6aa7
 SPACE = ("learning_rate=3e-4:1e-2:log", "dropout=0:0.5", "token_dropout=0:0.6", "weight_decay=1e-4:1e-1:log")
 
-
+# %% ../nbs/68_search.ipynb #c13e66d8
 def search_space(
     words: Sequence[str] = (),  # Default: `SPACE`
 ) -> list[Span]:

@@ -14,17 +14,16 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from .cards import model_card, plain_name
 from .core import InputError, atomic_path, load_json, load_tensors, save_json
-from .experiments import data_fingerprint
-from .protocols import PROTOCOLS
 from .readers import write_folder
 from .recipes import Recipe
-from .recommenders import model_info, model_names
+from .recommenders import model_names
 from .runs import Run
 from .synthetic import open_dataset
 
 # %% auto #0
-__all__ = ['push_run', 'is_shared', 'open_shared']
+__all__ = ['push_run', 'open_shared']
 
 # %% ../nbs/69_sharing.ipynb #997540db
 def hub_address(
@@ -58,101 +57,6 @@ def without_paths(
     local = encoder and (Path(encoder).exists() or Path(encoder).is_absolute())
     return {**setup, "data": data, "encoder": Path(encoder).name if local else encoder}
 
-# %% ../nbs/69_sharing.ipynb #f1b33add
-def metrics_section(
-    record: Mapping[str, Any] | None,  # Of the model, where it was evaluated
-) -> str:
-    "The metrics of a record as a table, a row per protocol and mask"
-    if not record:
-        return "It was not evaluated."
-    names = ("recall@5", "recall@10", "ndcg@5", "ndcg@10", "mrr")
-    rows = [["protocol", "history", *names], ["---"] * (2 + len(names))]
-    for key, values in record["metrics"].items():
-        rows.append([*key.rsplit("/", 1), *(f"{values[m]:.4f}" for m in names)])
-    how = "Full catalogue, mean over all test users, with the weights that validation chose; ties get their mean rank."
-    words = {
-        "file": "`file` is leave-one-out in the order of the file.",
-        "shuffled": "`shuffled` is leave-one-out with items of one time in a random order.",
-        "alone": "`alone` is the network without what is counted.",
-        "exact": "`exact` are exact scores in the place of a beam.",
-    }
-    how = " ".join([how, *(text for word, text in words.items() if any(word in key for key in record["metrics"]))])
-    return "\n".join([how, "", *(f"| {' | '.join(row)} |" for row in rows)])
-
-# %% ../nbs/69_sharing.ipynb #f43a86b9
-def limits_section(
-    run: Run,
-    record: Mapping[str, Any] | None,  # Of the model, where it was evaluated
-) -> str:
-    "What a model was not tested on, as a list"
-    setup = run.setup
-    tested = "shuffled" if setup.ties is not None and setup.protocol == "leave-one-out" else setup.protocol
-    others = ", ".join(name for name in PROTOCOLS if not record or name != tested)
-    lines = [
-        f"These protocols: {others}.",
-        f"Other data than {plain_name(run.dataset.name)}: other items, other users, another time.",
-        "Groups of users or items: the numbers are means over all test users.",
-        "Live use: the test interactions are from the same log as the training.",
-    ]
-    seed = [f"Other seeds: the numbers are of one training, with seed {record['seed']}."] if record else []
-    return "\n".join(f"- {line}" for line in [*lines[:1], *seed, *lines[1:]])
-
-
-def plain_name(
-    name: str,
-) -> str:  # Fit for a file name and for Markdown
-    "A name with letters, digits, `_`, `.` and `-` alone"
-    return re.sub(r"[^\w.-]+", "-", name).strip("-.") or "data"
-
-# %% ../nbs/69_sharing.ipynb #f9f5674a
-def model_card(
-    run: Run,
-    model: str,
-    record: Mapping[str, Any] | None,  # Where it was evaluated
-    licence: str,  # Such as `cc-by-4.0`
-    address: str,  # From where it is loaded
-    with_data: bool = False,  # Whether the data are in it
-) -> str:
-    "The README of a shared model"
-    d, name, info = run.dataset, plain_name(run.dataset.name), model_info(model)
-    has = f"{d.n_users} users, {d.n_items} items, {d.n_interactions} interactions"
-    told = run.setup.data == "synthetic" or with_data
-    why = "They are needed to open it, for ids, titles and histories, and must be the same in every interaction."
-    where = "They come with the package." if run.setup.data == "synthetic" else "They are in the folder `data`."
-    parts = f", with the parts `{record['parts']}`" if record and record.get("parts") else ""
-    return f"""---
-license: {licence}
-library_name: intrr
-tags: [recommendation, generative-retrieval, semantic-ids]
----
-
-# {info.label} on {name}
-
-{info.label} (`{model}`{parts}) is a model for sequential recommendation, trained with `intrr`: it ranks all items of a
-catalogue after a history of items. Semantic IDs: {run.sids.levels} codes per item, by `{run.setup.quantizer}`.
-
-## How to load it
-
-```python
-import intrr
-model = intrr.load("{address}"{"" if told else f', data="path/to/{name}"'})
-model.recommend(histories=[["item id", "item id"]], k=10)
-```
-
-## Data
-
-{name}: {has}; fingerprint `{data_fingerprint(d)}`.
-{where if told else f"The data are not in it. {why}"}
-
-## Evaluation
-
-{metrics_section(record)}
-
-## Not tested
-
-{limits_section(run, record)}
-"""
-
 # %% ../nbs/69_sharing.ipynb #d96e1fd8
 def write_manifest(
     folder: Path,  # Of a shared model
@@ -165,7 +69,7 @@ def write_manifest(
             files[path.relative_to(folder).as_posix()] = {"sha256": file_digest(f), "size": path.stat().st_size}
     save_json({"format": 1, "model": model, "files": files}, folder / "manifest.json")
 
-
+# %% ../nbs/69_sharing.ipynb #dd6d6056
 def file_digest(
     stream: Any,  # Open for reading, binary
     copy: Any = None,  # Where what is read is written, too
@@ -218,7 +122,7 @@ def hub_client() -> Any:
         raise InputError("hf://: huggingface_hub is not installed; pip install 'intrr[hub]', or use a folder") from e
     return huggingface_hub
 
-
+# %% ../nbs/69_sharing.ipynb #ee864dfe
 def hub_problem(
     repo: str,
     error: Exception,
@@ -311,7 +215,7 @@ class Manifest:
             check_share_name(name, path)
         return cls(model, files)
 
-
+# %% ../nbs/69_sharing.ipynb #9143ca92
 def check_share_name(
     name: str,  # In a manifest
     path: Path,  # Of the manifest

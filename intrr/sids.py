@@ -18,7 +18,7 @@ from torch import Tensor
 from .core import InputError, load_tensors, save_tensors
 
 # %% auto #0
-__all__ = ['sid_keys', 'collision_codes', 'Branches', 'PrefixTree', 'sid_text', 'SemanticIDs', 'random_sids']
+__all__ = ['collision_codes', 'PrefixTree', 'sid_text', 'SemanticIDs', 'random_sids']
 
 # %% ../nbs/20_sids.ipynb #df345193
 def sid_keys(

@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, findfont, get_font
 
 # %% auto #0
-__all__ = ['COLOURS', 'PALETTE', 'Page', 'bare_axes', 'cut_text', 'caption', 'top_labels']
+__all__ = ['COLOURS', 'PALETTE', 'Page', 'bare_axes', 'caption']
 
 # %% ../nbs/01_style.ipynb #81f5cee8
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")

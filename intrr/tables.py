@@ -25,10 +25,9 @@ from .recommenders import MODELS
 from .style import COLOURS, Page, bare_axes
 
 # %% auto #0
-__all__ = ['published_table', 'matrix_records', 'matched_runs', 'label_of', 'difference_table', 'interval_text', 'paired_leads',
-           'paper_table', 'lead_table', 'day_leads', 'by_system', 'system_table', 'in_same_orders',
-           'system_differences', 'bucket_table', 'list_table', 'ablation_table', 'systems_figure', 'forest_figure',
-           'buckets_figure']
+__all__ = ['matrix_records', 'matched_runs', 'label_of', 'difference_table', 'interval_text', 'paired_leads', 'paper_table',
+           'lead_table', 'day_leads', 'by_system', 'system_table', 'in_same_orders', 'system_differences',
+           'bucket_table', 'list_table', 'ablation_table', 'systems_figure', 'forest_figure', 'buckets_figure']
 
 # %% ../nbs/66_tables.ipynb #67d52e90
 def published_table(
@@ -86,7 +85,7 @@ def difference_table(
     frame = pd.DataFrame([*rows.values()], index=index, columns=["difference", "low", "high"], dtype=float)
     return frame.assign(significant=(frame["low"] > 0) | (frame["high"] < 0))
 
-
+# %% ../nbs/66_tables.ipynb #aa2ab291
 def interval_text(
     row: Any,  # With `difference`, `low` and `high`, such as a row of `difference_table`
 ) -> str:

@@ -22,7 +22,7 @@ from torch import Tensor
 from .core import InputError, fingerprint, load_tensors, save_tensors
 
 # %% auto #0
-__all__ = ['DEFAULT_ENCODER', 'ENCODERS', 'check_embeddings', 'tfidf', 'minilm_folder', 'encode_texts']
+__all__ = ['DEFAULT_ENCODER', 'ENCODERS', 'tfidf', 'minilm_folder', 'encode_texts']
 
 # %% ../nbs/13_text.ipynb #10e416eb
 def check_embeddings(
@@ -128,7 +128,7 @@ def cache_folder(
     "Where embeddings are kept: `cache`, or `INTRR_CACHE`, or `~/.cache/intrr`"
     return Path(cache or os.environ.get("INTRR_CACHE") or Path.home() / ".cache" / "intrr")
 
-
+# %% ../nbs/13_text.ipynb #01f1a0a0
 def _cache_file(texts: Sequence[str], encoder: str, cache: str | Path | None) -> Path:
     files = sorted(p for p in Path(encoder).rglob("*") if p.is_file()) if Path(encoder).is_dir() else []
     state = [(p.relative_to(encoder), p.stat().st_size, p.stat().st_mtime_ns) for p in files]

@@ -23,8 +23,7 @@ from torch.profiler import ProfilerActivity, profile
 from torch.utils._python_dispatch import TorchDispatchMode
 
 # %% auto #0
-__all__ = ['seconds_of', 'count_repeats', 'time_calls', 'describe_seconds', 'product_ceiling', 'copy_ceiling', 'resident_memory',
-           'peak_memory', 'memory_in_use', 'count_flop', 'product_time']
+__all__ = ['time_calls', 'product_ceiling', 'copy_ceiling', 'peak_memory', 'count_flop']
 
 # %% ../nbs/80_timing.ipynb #6253ec60
 def synchronise(device: torch.device) -> None:

@@ -25,7 +25,7 @@ from .recommenders import Recommender, register
 from .sequence_models import last_items
 
 # %% auto #0
-__all__ = ['decayed_pairs', 'Overlay', 'transition_table', 'TextTransitions', 'add_packed_rows', 'PackedTransitions']
+__all__ = ['decayed_pairs', 'transition_table', 'TextTransitions', 'PackedTransitions']
 
 # %% ../nbs/45_transitions.ipynb #948d2b09
 def decayed_pairs(

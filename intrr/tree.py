@@ -24,7 +24,7 @@ from .sids import SemanticIDs, sid_text
 from .style import COLOURS, PALETTE, Page, cut_text, top_labels
 
 # %% auto #0
-__all__ = ['fan_out', 'purity_by_depth', 'trees_figure', 'tree_frame', 'Shading', 'treemap_figure']
+__all__ = ['fan_out', 'purity_by_depth', 'trees_figure', 'tree_frame', 'treemap_figure']
 
 # %% ../nbs/72_tree.ipynb #3f09a2f2
 def fan_out(

@@ -22,7 +22,7 @@ from .protocols import masks_history
 from .transitions import TextTransitions
 
 # %% auto #0
-__all__ = ['T', 'Constants', 'take_users', 'best_value', 'tune', 'fit_baseline', 'pool_with_transitions']
+__all__ = ['tune', 'fit_baseline', 'pool_with_transitions']
 
 # %% ../nbs/62_tuning.ipynb #5a1c07e6
 T = TypeVar("T", bound=Tunable)
@@ -102,7 +102,7 @@ def fit_baseline(
 def pool_with_transitions(
     network: SequenceModel,  # Trained
     dataset: Dataset,
-    prior: TextTransitions | None = None,  # Fitted and tuned on the dataset; made here if not told
+    prior: TextTransitions | None = None,  # Fitted and tuned on the dataset; default: made here
 ) -> Pooled:  # With constants chosen on the validation part
     "Pool a network with text-smoothed transitions"
     prior = prior or tune(TextTransitions().fit(dataset), dataset)

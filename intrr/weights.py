@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_map
 
 # %% auto #0
-__all__ = ['under_autocast', 'WeightCache', 'held_tensors', 'own_parts']
+__all__ = ['WeightCache']
 
 # %% ../nbs/03_weights.ipynb #2c510aa0
 def under_autocast(

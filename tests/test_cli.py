@@ -91,13 +91,11 @@ def test_an_exported_program_recommends_the_same_without_the_package(run, tmp_pa
 def test_stopped_and_resumed_ends_like_one_that_was_not(run, tmp_path):
     folder = tmp_path / "stopped"
     intrr("sids", "--out", folder, "--json")
-    words = [sys.executable, "-c", CODE, "train", str(folder), *LITTLE]
+    words = [sys.executable, "-c", CODE, "train", str(folder), "--seed", "3", *LITTLE]
     process = subprocess.Popen(words, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     check = folder / "intrr.checkpoint.safetensors"
-    for _ in range(600):
-        if check.exists():
-            break
-        time.sleep(0.1)
+    while not check.exists() and process.poll() is None:
+        time.sleep(0.05)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130 and "go on with --resume" in err
@@ -105,8 +103,11 @@ def test_stopped_and_resumed_ends_like_one_that_was_not(run, tmp_path):
     assert load_tensors(check)[1]["progress"]["epoch"] < 3
     assert not [p for p in folder.iterdir() if p.suffix == ".tmp"]
     refused(intrr("train", folder, *LITTLE), "holds a half-trained 'intrr'", "--resume", "--overwrite")
-    assert intrr("train", folder, "--resume").returncode == 0  # with the recipe that it was started with
-    (a, x), (b, y) = (load_tensors(f / "intrr.safetensors") for f in (run, folder))
+    refused(intrr("train", folder, "--resume", "--seed", "4"), "'intrr' was begun with the seed 3, not 4")
+    assert intrr("train", folder, "--resume").returncode == 0  # with the recipe and the seed that it was started with
+    whole = shutil.copytree(run, tmp_path / "whole")
+    assert intrr("train", whole, "--seed", "3", "--overwrite", *LITTLE).returncode == 0
+    (a, x), (b, y) = (load_tensors(f / "intrr.safetensors") for f in (whole, folder))
     assert all(a[k].equal(b[k]) for k in a) and x["progress"]["best"] == y["progress"]["best"]
 
 

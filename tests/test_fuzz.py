@@ -26,7 +26,8 @@ from intrr.importing import read_source
 from intrr.readers import read_folder
 from intrr.recipes import Recipe
 from intrr.records import Results
-from intrr.runs import Run, load_model, started_recipe
+from intrr.resuming import started_training
+from intrr.runs import Run, load_model
 from intrr.sequence_models import SASRec
 from intrr.sids import random_sids
 from intrr.training import train_network
@@ -245,7 +246,7 @@ def test_what_a_checkpoint_says(run, data):
     with TemporaryDirectory() as d:
         path = Path(d) / "sasrec.checkpoint.safetensors"
         save_tensors(tensors, path, changed(meta, data))
-        only_input_error(lambda: started_recipe(Path(d), "sasrec"))
+        only_input_error(lambda: started_training(Path(d), "sasrec"))
         net = SASRec(run.dataset.n_items, Recipe.read(meta["recipe"]))
         only_input_error(lambda: train_network(net, run.dataset, checkpoint=path, resume=True, progress=False))
 
@@ -257,7 +258,7 @@ def test_damaged_tensors(run, file, edits):
     with TemporaryDirectory() as d:
         path = Path(d) / file
         path.write_bytes(damaged((run.folder / file).read_bytes(), edits))
-        only_input_error(lambda: started_recipe(Path(d), "sasrec"))
+        only_input_error(lambda: started_training(Path(d), "sasrec"))
         only_input_error(lambda: load_model(path, run.sids))
         only_input_error(lambda: read_sids(path, run.dataset.items))
 

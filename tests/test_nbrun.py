@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from execnb.nbio import mk_cell
 from matplotlib.figure import Figure
-from nbrun import LIVE, ROOT, directives, execute, notebooks, settings, small_png, store, tidy
+from nbrun import LIVE, ROOT, alike, changed, directives, execute, notebooks, settings, small_png, store, tidy
 from PIL import Image
 
 
@@ -44,6 +44,7 @@ def test_flagged_cells_run_when_asked(tmp_path):
 
 
 def test_what_a_notebook_registers_ends_with_it(tmp_path):
+    import intrr.sequence_models  # noqa: F401, registers SASRec
     from intrr.recommenders import MODELS
 
     before = dict(MODELS)
@@ -64,6 +65,35 @@ def test_stored_twice_is_stored_once(tmp_path):
     store(small)
     assert small.read_text() == once
     assert "kept" in once and "stderr" not in once.replace("sys.stderr", "")
+
+
+def test_what_is_stored_is_what_a_run_shows(tmp_path):
+    plot = "from matplotlib.figure import Figure\n\nf = Figure((2, 1))\nf.subplots().plot([1, 2, WHERE])\nf"
+    sources = ["'kept'", "#| varies\nprint('took 1.3 s')", plot.replace("WHERE", "3"), "#| slow\n1 / 0"]
+    store(path := notebook(tmp_path, *sources))
+    assert changed(path) == []
+    told = path.read_text()
+    for old, new, what in (
+        ("'kept'", "'other'", ["cell 0"]),
+        ("1.3 s", "27 s", []),
+        ("took", "needed", ["cell 1"]),
+        ("1, 2, 3", "1, 2, -3", ["another picture"]),
+        ("(2, 1)", "(3, 1)", ["cell 2"]),
+    ):
+        nb = json.loads(told)
+        for cell in nb["cells"]:
+            cell["source"] = "".join(cell["source"]).replace(old, new)
+        path.write_text(json.dumps(nb))
+        found = changed(path)
+        assert len(found) == len(what) and all(w in f for w, f in zip(what, found, strict=True))
+
+
+def test_pictures_that_look_the_same_are_alike():
+    rng = np.random.default_rng(0)
+    picture = Image.fromarray(rng.integers(0, 256, (8, 8, 3), np.uint8)).resize((200, 200))
+    noise = np.clip(np.asarray(picture, int) + rng.integers(-6, 7, (200, 200, 3)), 0, 255)
+    assert alike(picture, Image.fromarray(noise.astype(np.uint8)))
+    assert not alike(picture, picture.rotate(90)) and not alike(picture, picture.resize((200, 201)))
 
 
 def test_live_views_and_progress_bars_go():

@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 
 import pytest
-from nbrun import execute, notebooks
+from nbrun import changed, execute, notebooks
 
 from intrr.runs import Run
 
@@ -34,6 +34,12 @@ def test_as_written(path):
 @pytest.mark.parametrize("path", EXPORTING, ids=lambda p: p.stem)
 def test_in_library_mode(path):
     execute(path, FLAGS, library=True)
+
+
+@pytest.mark.skipif("INTRR_SLOW" not in os.environ, reason="as long as all notebooks; set INTRR_SLOW to run it")
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_stored_outputs_are_those_of_a_run(path):
+    assert changed(path) == []
 
 
 @pytest.mark.skipif(not FLAGS, reason=f"no real data in {DATA}, so cells flagged data were left out: set INTRR_DATA")

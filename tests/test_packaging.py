@@ -130,7 +130,7 @@ def test_constraints_pin_everything_declared():
     "Each requirement of each extra has one exact version, which it allows"
     lines = (ROOT / ".ci/constraints.txt").read_text(encoding="utf-8").splitlines()
     pins = {canonicalize_name(n): v for n, _, v in (s.partition("==") for s in lines if not s.startswith("#"))}
-    for key in ("", "text_", "explore_", "tune_", "gpu_", "docs_", "dev_"):
+    for key in ("", "text_", "explore_", "tune_", "onnx_", "gpu_", "docs_", "dev_"):
         for r in requirements(key):
             assert r.specifier.contains(pins[canonicalize_name(r.name)]), r
 

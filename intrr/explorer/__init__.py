@@ -24,7 +24,7 @@ from ..sids import sid_text
 from ..tree import tree_frame
 
 # %% auto #0
-__all__ = ['ACTIONS', 'explorer_page', 'register_action', 'apply_action', 'Exploration', 'explore']
+__all__ = ['explorer_page', 'Exploration', 'explore']
 
 # %% ../../nbs/94_widget.ipynb #d9224515
 def explorer_page(

@@ -33,8 +33,7 @@ from ..sids import SemanticIDs, sid_text
 from ..synthetic import make_catalogue
 
 # %% auto #0
-__all__ = ['NEIGHBOURS', 'example_run', 'code_words', 'Catalogue', 'unit_vectors', 'network_of', 'Explorer', 'search_items',
-           'ItemLevel', 'item_levels', 'levels_by_epoch', 'item_neighbours', 'popular_siblings']
+__all__ = ['example_run', 'Explorer', 'search_items', 'item_levels', 'item_neighbours', 'popular_siblings']
 
 # %% ../../nbs/90_numbers.ipynb #5e075d28
 def example_run(
@@ -237,7 +236,7 @@ def nearest_items(
 # %% ../../nbs/90_numbers.ipynb #071edafa
 NEIGHBOURS = {"text": "alike in text", "token": "alike after training", "bought": "bought with it"}
 
-
+# %% ../../nbs/90_numbers.ipynb #0742f188
 def item_neighbours(
     explorer: Explorer,
     row: int,  # Item row

@@ -21,10 +21,10 @@ from safetensors.torch import save
 from scipy import sparse
 from torch import Tensor
 
-from ..backbones import distance_starts
+from ..attention import distance_starts
 from ..core import InputError, atomic_path, to_jsonable
 from ..runs import Run
-from ..exact import Tables, make_tables
+from ..folded import Tables, make_tables
 from .numbers import Explorer, network_of
 from .pieces import OTHER_COLOUR, asset_text, category_colours
 from ..intrr_model import IntRR
@@ -35,7 +35,7 @@ from ..recommenders import Recommender
 from ..transitions import TextTransitions
 
 # %% auto #0
-__all__ = ['PAGE_FILES', 'page_files', 'check_page_folder', 'write_page']
+__all__ = ['write_page']
 
 # %% ../../nbs/95_page.ipynb #247c76f4
 def page_network(
@@ -168,7 +168,7 @@ def narrowed(
     apart = {f"{name_apart}.low": (bits & 255).byte(), f"{name_apart}.high": (bits >> 8 & 255).byte()}
     return min({name: narrow}, apart, key=lambda parts: len(gzip.compress(save(parts))))
 
-
+# %% ../../nbs/95_page.ipynb #c724f9e1
 def data_script(
     name: str,  # What the page calls it
     tensors: Mapping[str, Tensor],

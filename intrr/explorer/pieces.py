@@ -23,8 +23,7 @@ from ..style import COLOURS, PALETTE
 from ..tree import tree_frame
 
 # %% auto #0
-__all__ = ['COLOUR_BY', 'OTHER_COLOUR', 'tag', 'asset_text', 'item_line', 'section_card', 'push_button', 'code_chips',
-           'level_card', 'scale_colours', 'tree_nodes', 'category_colours', 'value_range', 'sunburst', 'line_chart']
+__all__ = ['code_chips', 'level_card', 'sunburst', 'line_chart']
 
 # %% ../../nbs/92_pieces.ipynb #1d91baa1
 def tag(

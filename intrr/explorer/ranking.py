@@ -22,7 +22,7 @@ from ..sequence_models import SASRec, SequenceModel
 from ..sids import SemanticIDs
 
 # %% auto #0
-__all__ = ['SCORE_PARTS', 'Ranking', 'rank_items', 'path_probabilities', 'part_scores', 'part_lifts', 'beam_items', 'top_items']
+__all__ = ['Ranking', 'rank_items', 'path_probabilities', 'beam_items', 'top_items']
 
 # %% ../../nbs/91_ranking.ipynb #4b7ebd91
 @dataclass(frozen=True, eq=False)
