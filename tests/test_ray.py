@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+from contextlib import contextmanager
 
 import numpy as np
 import pandas as pd
@@ -25,19 +26,42 @@ pytest.importorskip("ray.data", reason="Ray Data is not installed: pip install '
 N, DIM = 4_000, 8
 
 
-@pytest.fixture(scope="module")
-def two_nodes():
-    "Two nodes of one core; workers get what is defined in this file by value"
+NODE = dict(num_cpus=1, object_store_memory=200_000_000, node_ip_address="127.0.0.1", no_monitor=True)
+NODE |= dict(include_dashboard=False, include_log_monitor=False)
+
+
+@contextmanager
+def start_two_nodes():
+    "A cluster of two nodes of one core; a node whose helpers start too late on a busy machine ends itself: once more"
     from ray.cluster_utils import Cluster
 
-    os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_raylet_start_wait_time_s": "120"}
-    node = {"num_cpus": 1, "object_store_memory": 200_000_000, "include_dashboard": False, "include_log_monitor": False}
-    cluster = Cluster(initialize_head=True, head_node_args=node)
-    cluster.add_node(**node)
-    ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
-    with ray_cluster(cluster.address):
+    for attempt in range(3):
+        cluster = Cluster()
+        try:
+            cluster.add_node(**NODE)
+            cluster.add_node(**NODE)
+            break
+        except Exception:
+            cluster.shutdown()
+            if attempt == 2:
+                raise
+    try:
         yield cluster
-    cluster.shutdown()
+    finally:
+        cluster.shutdown()
+
+
+@pytest.fixture(scope="module")
+def two_nodes():
+    "Connected to two nodes; workers get what is defined in this file by value"
+    calm = {"USAGE_STATS_ENABLED": "0", "enable_worker_prestart": "0", "prestart_worker_first_driver": "0"}
+    patient = {"agent_register_timeout_ms": "120000", "health_check_timeout_ms": "60000"}
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in (calm | patient).items():
+            patch.setenv(f"RAY_{name}", value)
+        ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
+        with start_two_nodes() as cluster, ray_cluster(cluster.address):
+            yield cluster
 
 
 @pytest.fixture(scope="module")
