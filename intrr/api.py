@@ -24,6 +24,7 @@ from torch import Tensor
 from .core import InputError, atomic_path, load_json, save_json
 from .data import Dataset, pad_runs, row_batches
 from .experiments import Setup
+from .newer_data import GrownRun, grow_run, open_with_data
 from .runs import Run
 from .training import Callbacks
 from .protocols import masks_history
@@ -233,6 +234,8 @@ class TrainedModel(ServedModel):
         overwrite: bool = False,  # Replace a run that is there
     ) -> None:
         "Put the run into a folder, where it stays; raises `InputError` if there is something else"
+        if isinstance(self.run, GrownRun):
+            raise InputError(f"{self.run.folder}: opened with newer data; save the model without them")
         copy_run(self.run.folder, Path(folder), overwrite)
         self.run = Run.open(folder)
 
@@ -301,16 +304,22 @@ def fit(
 def load(
     folder: str | Path,  # A run folder; or a shared model: `hf://owner/name`, with `@revision` if wanted, or its folder
     model: str | None = None,  # Default: the only one that was trained there
-    data: str | Path | None = None,  # Where its data lie now, if they are not in the folder and have moved
+    data: Dataset | str | Path | None = None,  # Where its data lie now, if they have moved; or newer data
     device: str = "auto",
 ) -> TrainedModel:
     "Open what was saved or shared; raises `InputError` if there is no run, or more than one model to choose from"
     shared = is_shared(folder)
-    run = open_shared(folder, data) if shared else Run.open(folder, data)
+    if not shared:
+        run, newer = open_with_data(folder, data)
+    elif isinstance(data, Dataset):
+        raise InputError(f"{folder}: a shared model; give its data as a folder")
+    else:
+        run, newer = open_shared(folder, data), None
     if model is None and len(run.trained) != 1:
         there = ", ".join(run.trained) or "none"
         raise InputError(f"{folder}: trained models: {there}; tell which one with model=")
-    found = TrainedModel(run, model or run.trained[0], device)
+    name = model or run.trained[0]
+    found = TrainedModel(run if newer is None else grow_run(run, newer, name, device), name, device)
     if shared:
         weakref.finalize(found, shutil.rmtree, run.folder, ignore_errors=True)
     return found

@@ -15,6 +15,7 @@ import signal
 import sys
 import threading
 import tokenize
+import warnings
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager, nullcontext, redirect_stdout
 from importlib.resources import files
@@ -161,6 +162,11 @@ def main(
         return 130
 
 # %% ../nbs/99_cli.ipynb #17b214a4
+def _show_warning(message: Warning | str, *where: Any, **more: Any) -> None:
+    "A warning in one line, without the place in the code"
+    print(f"intrr: {' '.join(str(message).split())}", file=sys.stderr)
+
+
 def _main(words: list[str]) -> int:
     if not words or words[0] in ("-h", "--help"):
         print(overview(), flush=True)
@@ -174,7 +180,9 @@ def _main(words: list[str]) -> int:
     from intrr.core import InputError
 
     try:
-        run_command(words[0], words[1:])
+        with warnings.catch_warnings():
+            warnings.showwarning = _show_warning  # ty: ignore[invalid-assignment]
+            run_command(words[0], words[1:])
         sys.stdout.flush()
     except InputError as e:
         print(f"intrr: {e}", file=sys.stderr)

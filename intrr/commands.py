@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from tyro.conf import Positional
 
+from .api import given
 from .benches import Source, plan_benches
 from .core import InputError, duration_text, environment, pick_device
 from .efficiency import bench_table, machine_folder, run_benches
@@ -29,6 +30,7 @@ from .runs import Run, evaluate_baseline, run_from_sids, weights_origin
 from .health import health_text
 from .matrix import make_matrix, run_matrix, time_left
 from .new_items import add_items
+from .newer_data import grow_run, open_with_data
 from .recipes import Recipe, change_recipe
 from .recommenders import model_info, model_names
 from .sequence_models import build_model
@@ -242,17 +244,23 @@ def evaluate(
 @command("runs/beauty --history 12 55 301 --k 5")
 def recommend(
     run: Positional[Path | None] = None,  # Run folder; default: the newest one under runs
-    history: tuple[str, ...] = (),  # Item ids, oldest first; needed
+    history: tuple[str, ...] = (),  # Item ids, oldest first; needed, or a user
+    user: str | None = None,  # A user of the data, in the place of a history
     k: int = 10,  # Items to recommend
     model: str = "intrr",  # A trained model, or popularity, counts, knn or transitions
+    data: str | None = None,  # Where its data lie now, or newer data, with more of everything; default: the run's
     device: str = "auto",  # cpu, cuda, cuda:1, …; auto: the GPU where there is one
     json: bool = False,  # Print one JSON object
 ) -> dict[str, Any]:  # `history` and `recommendations`: items with id, title and SID, the latter with scores
     "Recommend items to follow a history"
-    if not history:
-        raise InputError("history: empty; give item ids, oldest first, such as --history 12 55 301")
-    opened = Run.open(run or latest_run())
-    found = recommend_after(opened, opened.load(model, device)[0], opened.dataset.rows(history)[None], k)
+    if bool(history) == (user is not None):
+        said = "both a history and a user; give one of the two" if history else "empty; give item ids, oldest first"
+        raise InputError(f"history: {said}, such as --history 12 55 301")
+    opened, newer = open_with_data(run or latest_run(), data)
+    opened = opened if newer is None else grow_run(opened, newer, model, device)
+    net, asked = opened.load(model, device)[0], [user] if user else None
+    _, seen, times = next(given(opened.dataset, asked, None if asked else [history]))
+    found = recommend_after(opened, net, seen, k, times if net.uses_times else None)
     print(recommendation_text(found))
     return found
 

@@ -171,6 +171,25 @@ def check_models(
             raise InputError(f"{run.folder}, '{name}': {e}; or leave it out, with models=") from e
     return recipes
 
+# %% ../nbs/67_new_items.ipynb #38c00033
+def extend_run(
+    run: Run,
+    new: pd.DataFrame,  # The new items, from `item_table`
+    recipes: Mapping[str, Recipe],  # Of the models to take along, from `check_models`
+    embeddings: Tensor | None = None,  # Of the new items, `(m, dim)`; default: the run's encoder reads them
+    device: str = "auto",
+    progress: bool = True,
+) -> tuple[SemanticIDs, dict[str, Tensor], dict[str, tuple[Recommender, dict[str, Any]]]]:
+    "Semantic IDs, text features by kind, and models by name with what each was trained with"
+    quantizer = load_quantizer(kept_file(run, "quantizer.safetensors"))
+    x = encode_new(run, new["text"].tolist(), device, progress) if embeddings is None else embeddings
+    sids = extend_sids(run.sids, quantizer.encode(check_embeddings(x, len(new), "new items")))
+    features = {kind: extend_features(run, kind, new, x) for kind in sorted({r.text for r in recipes.values()})}
+    loaded, wide = {name: run.load(name, device) for name in recipes}, {}
+    for name, (model, meta) in loaded.items():
+        wide[name] = extend_scores(model, sids, features[recipes[name].text], run.dataset, new), meta
+    return sids, features, wide
+
 # %% ../nbs/67_new_items.ipynb #38c00025
 def write_model(
     folder: Path,
@@ -202,13 +221,8 @@ def add_items(
         raise InputError("new items: there are none; give at least one")
     if (folder / "run.json").exists():
         raise InputError(f"{folder}: holds a run already; name another folder")
-    base = replace(run.setup, ties=None).open()
-    dataset, quantizer = extend_dataset(base, new), load_quantizer(kept_file(run, "quantizer.safetensors"))
-    x = encode_new(run, new["text"].tolist(), device, progress) if embeddings is None else embeddings
-    sids = extend_sids(run.sids, quantizer.encode(check_embeddings(x, len(new), "new items")))
-    features = {kind: extend_features(run, kind, new, x) for kind in sorted({r.text for r in recipes.values()})}
-    loaded = {name: run.load(name, device) for name in recipes}
-    wide = {k: extend_scores(m, sids, features[recipes[k].text], run.dataset, new) for k, (m, _) in loaded.items()}
+    dataset = extend_dataset(replace(run.setup, ties=None).open(), new)
+    sids, features, wide = extend_run(run, new, recipes, embeddings, device, progress)
 
     write_folder(dataset, data := folder.resolve() / run.dataset.name)
     setup = replace(run.setup, data=data.name, encoder=run.setup.text_encoder)  # within the folder
@@ -218,7 +232,7 @@ def add_items(
         shutil.copyfile(run.folder / name, folder / name)
     for kind, t in features.items():
         save_tensors({"features": t}, folder / f"features-{kind}.safetensors")
-    for name, model in wide.items():
-        write_model(folder, name, model, loaded[name][1], weights_origin(name, sids, extended))
+    for name, (model, meta) in wide.items():
+        write_model(folder, name, model, meta, weights_origin(name, sids, extended))
     save_json({"setup": setup, "data": data_fingerprint(extended), "learned": run.learned}, folder / "run.json")
     return Run.open(folder)

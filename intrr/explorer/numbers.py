@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from sklearn.feature_extraction.text import CountVectorizer
 from torch import Tensor
 
-from ..core import InputError
+from ..core import InputError, load_json
 from ..experiments import Setup, size_recipe
 from ..runs import Run
 from ..health import category_labels, co_occurring_items
@@ -222,6 +222,20 @@ def levels_by_epoch(
         for n, (o, end) in enumerate(zip(item_levels(old, row), final, strict=True)):
             rows.append((epoch, n + 1, o.now, o.p[o.before].item(), o.p[end.now].item()))
     return pd.DataFrame(rows, columns=["epoch", "level", "now", "p_before", "p_final"])
+
+# %% ../../nbs/90_numbers.ipynb #7ea7e102
+def mean_travel(
+    run: Run,
+) -> pd.DataFrame | None:  # A row per epoch and level: `epoch`, `level`, `moved`, `kept`; none without the file
+    "How far the items are from their Stage-1 codes after some epochs; raises `InputError` for a damaged file"
+    if not (path := run.folder / "travel.json").exists():
+        return None
+    try:
+        return pd.DataFrame(load_json(path)["travel"])[["epoch", "level", "moved", "kept"]].astype(float)
+    except (KeyError, TypeError, ValueError) as e:
+        if isinstance(e, InputError):
+            raise
+        raise InputError(f"{path}: not the travel of a run ({e}); remove it") from e
 
 # %% ../../nbs/90_numbers.ipynb #29119bee
 def nearest_items(

@@ -18,7 +18,8 @@ from markupsafe import Markup, escape
 from matplotlib import colormaps
 from matplotlib.colors import to_hex
 
-from .numbers import Explorer, ItemLevel
+from .numbers import Explorer, ItemLevel, mean_travel
+from ..runs import Run
 from ..style import COLOURS, PALETTE
 from ..tree import tree_frame
 
@@ -320,3 +321,20 @@ def _chart_grid(x: Sequence[float], place: Sequence[float], at: int) -> list[Mar
     grid += [tag("text", v, x=c, y=208, cls="tick") for v, c in zip(x, place, strict=True)]
     axis = tag("text", "epoch", x=204, y=224, cls="tick")
     return [*grid, tag("path", d=f"M{place[at]:.1f} 8V196", cls="cursor"), axis]
+
+# %% ../../nbs/92_pieces.ipynb #7ea7e104
+def travel_card(
+    run: Run,
+) -> list[Markup]:  # One card; none if the run does not carry it
+    "How the codes of all items moved from epoch to epoch"
+    if (travel := mean_travel(run)) is None:
+        return []
+    lines, keys, epochs = [], [], [int(e) for e in travel["epoch"].unique()]
+    for n in travel["level"].astype(int).unique().tolist():
+        own, colour = travel[travel["level"] == n], COLOURS[(n - 1) % len(COLOURS)]
+        keys.append(tag("span", tag("i", style=f"background:{colour}"), f"level {n}"))
+        lines.append((f"level {n}: p(code of its text), mean", colour, False, own["kept"].tolist()))
+        lines.append((f"level {n}: share of items on another code", colour, True, own["moved"].tolist()))
+    told = "solid: p(code of its text), mean over the items · dashed: share of items on another code"
+    parts = line_chart(epochs, lines, len(epochs) - 1), tag("p", keys, cls="keys"), tag("p", told, cls="dim")
+    return [section_card("How the codes moved", *parts, note="logarithmic")]

@@ -28,6 +28,7 @@ from intrr.explorer.pieces import (
     section_card,
     sunburst,
     tag,
+    travel_card,
     tree_nodes,
     value_range,
 )
@@ -373,7 +374,8 @@ def training_view(
     if not explorer.red:
         return [_absent(explorer, "training to follow")]
     if not epochs:
-        return [tag("p", "No epochs were kept. Train with run.train(keep=1), and this dial turns.", cls="note")]
+        note = tag("p", "No epochs were kept. Train with run.train(keep=1), and this dial turns.", cls="note")
+        return [*travel_card(explorer.run), note]
     at = min(max(state.epoch + len(epochs), 0), len(epochs) - 1)
     slider = tag("input", type="range", min=0, max=len(epochs) - 1, value=at, do="epoch", aria_label="epoch")
     play = tag("button", "▶", cls="push play", data_play="epoch", title="play")
