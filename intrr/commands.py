@@ -451,7 +451,7 @@ def bench(
     results: Path = Path("results"),  # Records go to efficiency/DEVICE below it
     work: Path = Path("runs/matrix"),  # Where Semantic IDs are made
     rerun: bool = False,  # Measure again what has a record
-    dry_run: bool = False,  # List what would be measured
+    list_: bool = False,  # List what would be measured, and measure nothing
     device: str = "auto",  # cpu, cuda, cuda:1, …; auto: the GPU where there is one
     json: bool = False,  # Print one JSON object
 ) -> dict[str, Any]:  # The rows, which of them this call has measured, and the folder of the records
@@ -460,11 +460,11 @@ def bench(
     threads = threads or environment()["cores"]
     source = Source(data, str(run) if run else None)
     rows = plan_benches(what, size, only, source.trained("intrr"), where.type == "cuda")
-    if not dry_run and data:
+    if not list_ and data:
         run = Run.open(run, data).folder if run else stage_one(Setup(data), work, device).folder
         where_data = data if data == "synthetic" else str(Path(data).resolve())
         source = replace(source, run=str(run.resolve()), data=where_data)
-    made = [] if dry_run else run_benches(rows, source, where, results, threads, budget, rerun)
+    made = [] if list_ else run_benches(rows, source, where, results, threads, budget, rerun)
     folder, names = machine_folder(where, threads, results), [row.name for row in rows]
-    print("\n".join(names) if dry_run else bench_table(folder, names).to_string())
+    print("\n".join(names) if list_ else bench_table(folder, names).to_string())
     return {"folder": folder, "rows": names, "measured": made}

@@ -26,7 +26,7 @@ pytest.importorskip("ray.data", reason="Ray Data is not installed: pip install '
 N, DIM = 4_000, 8
 
 
-NODE = dict(num_cpus=1, object_store_memory=200_000_000, node_ip_address="127.0.0.1", no_monitor=True)
+NODE = dict(num_cpus=1, object_store_memory=200_000_000, no_monitor=True)
 NODE |= dict(include_dashboard=False, include_log_monitor=False)
 
 
