@@ -11,7 +11,7 @@ from typing import Any
 
 from .api import load
 from .core import InputError, fingerprint, load_json, save_json
-from .distributed import import_ray
+from .distributed import WorkerPool, import_ray
 from .experiments import Experiment
 from .matrix import run_if_free
 from .records import Results
@@ -73,15 +73,13 @@ def recommend_everybody(
     device: str = "cpu",  # Of each worker
 ) -> int:  # Users that this call has recommended to
     "Write recommendations for all users of a run on a Ray cluster; what is written stays"
-    ray, folder = import_ray(), Path(folder).resolve()
+    folder = Path(folder).resolve()
     opened = load(run, model, device="cpu")
     facts = {"run": fingerprint(load_json(opened.run.folder / "run.json")), "model": opened.name}
     todo = blocks_to_do(folder, opened.data.n_users, facts | {"k": k, "repeat": repeat, "block": block})
-    how = {"num_cpus": 1, "num_gpus": int(device.startswith("cuda")), "max_restarts": -1, "max_task_retries": -1}
     told: dict[str, Any] = {"model": opened.name, "device": device, "k": k, "repeat": repeat}
-    writer = ray.remote(**how)(BlockWriter)
-    pool = [writer.remote(str(opened.run.folder.resolve()), str(folder), block, **told) for _ in range(workers)]
-    return sum(ray.util.ActorPool(pool).map_unordered(lambda actor, number: actor.write.remote(number), todo))
+    pool = WorkerPool(BlockWriter, opened.run.folder.resolve(), folder, block, workers=workers, **told)
+    return sum(pool.map("write", todo))
 
 # %% ../nbs/96_cluster.ipynb #0aa1781c
 def run_matrix_on_cluster(

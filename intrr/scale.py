@@ -6,15 +6,12 @@
 from __future__ import annotations
 
 import tempfile
-import threading
-from collections.abc import Generator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import psutil
 import torch
 from torch import Tensor
 
@@ -23,7 +20,7 @@ from .distributed import Encoder, ray_cluster, write_ids
 from .quantizers import RKMeans
 
 # %% auto #0
-__all__ = ['numbered_embeddings', 'watch_workers', 'measure_ids', 'forecast_ids']
+__all__ = ['numbered_embeddings', 'measure_ids', 'forecast_ids']
 
 # %% ../nbs/84_scale.ipynb #521cf160
 def numbered_embeddings(
@@ -42,32 +39,6 @@ def numbered_embeddings(
 
     return encode
 
-# %% ../nbs/84_scale.ipynb #bcd0fdaf
-@contextmanager
-def watch_workers(
-    every: float = 0.5,  # Seconds
-) -> Generator[dict[str, int]]:  # `worker`: bytes of the largest; `workers`: how many there were at most at a time
-    "The largest memory of a worker of the cluster that this process has started"
-    found, done = {"worker": 0, "workers": 0}, threading.Event()
-
-    def watch() -> None:
-        while not done.wait(every):
-            sizes = []
-            for process in psutil.Process().children(recursive=True):
-                with suppress(psutil.Error, IndexError):
-                    if process.cmdline()[0].startswith("ray::"):
-                        sizes.append(process.memory_info().rss)
-            found["worker"] = max([found["worker"], *sizes])
-            found["workers"] = max(found["workers"], len(sizes))
-
-    thread = threading.Thread(target=watch, daemon=True)
-    thread.start()
-    try:
-        yield found
-    finally:
-        done.set()
-        thread.join()
-
 # %% ../nbs/84_scale.ipynb #1cb0452f
 def measure_ids(
     n_items: int,
@@ -75,7 +46,7 @@ def measure_ids(
     dim: int = 64,  # Of the embeddings
     size: int = 256,  # Codewords per level
     sample: int = 65_536,  # Items that the quantizer is fitted on
-    cpus: int = 2,  # Of the cluster, which is started on this machine
+    workers: int = 2,  # Of a cluster on this machine, a core each
     batch: int = 8192,  # Items at a time
 ) -> dict[str, Any]:  # The record
     "Time and memory of the Semantic IDs of a made-up catalogue"
@@ -83,22 +54,24 @@ def measure_ids(
     quantizer = RKMeans(size=size, max_iter=20)
     with stopwatch("cpu") as fitted:
         quantizer.fit(encode(range(min(sample, n_items))), progress=False)
-    with tempfile.TemporaryDirectory() as place, ray_cluster(cpus=cpus):
+    with tempfile.TemporaryDirectory() as place, ray_cluster(cpus=workers):
         source, made = Path(place) / "items", Path(place) / "ids"
         _write_numbers(source, n_items)
-        with stopwatch("cpu") as took, watch_workers() as memory:
-            write_ids(source, made, quantizer, lambda: encode, text="number", batch=batch)
+        with stopwatch("cpu") as took:
+            how = {"text": "number", "batch": batch, "workers": workers}
+            facts = write_ids(source, made, quantizer, lambda: encode, **how)
         written = sum(f.stat().st_size for f in made.iterdir())
-    setting = {"n_items": n_items, "dim": dim, "levels": quantizer.levels, "size": size, "cpus": cpus, "batch": batch}
+    setting = {"n_items": n_items, "dim": dim, "levels": quantizer.levels, "size": size, "batch": batch}
     seconds = {"fit": fitted["seconds"], "ids": took["seconds"]}
-    told = {"kind": "scale", "name": f"scale-ids-{n_items}-items", "dataset": None, "model": None}
-    record = told | setting | {"seconds": seconds, "bytes": {"ids": written} | memory, "environment": environment()}
+    told = {"kind": "scale", "name": f"scale-ids-{n_items}-items", "dataset": None, "model": None, "workers": workers}
+    space = {"bytes": {"ids": written, "worker": facts["peak_bytes"]}}
+    record = told | setting | {"seconds": seconds} | space | {"environment": environment()}
     if folder is not None:
         save_json(record, Path(folder) / f"{record['name']}.json")
     return record
 
 # %% ../nbs/84_scale.ipynb #9d1222b6
-def _write_numbers(folder: Path, n: int, rows: int = 2**20) -> None:
+def _write_numbers(folder: Path, n: int, rows: int = 2**18) -> None:
     "Files with the columns `item` and `number`, which are the same"
     folder.mkdir()
     for first in range(0, n, rows):
@@ -113,6 +86,6 @@ def forecast_ids(
 ) -> dict[str, float]:  # `hours`, `gigabytes` of the written IDs, and of a worker
     "Time and space for another catalogue on a cluster"
     times = n_items / record["n_items"]
-    hours = times * record["seconds"]["ids"] * record["cpus"] / cores / 3600
+    hours = times * record["seconds"]["ids"] * record["workers"] / cores / 3600
     space = {"gigabytes": times * record["bytes"]["ids"] / 1e9, "worker": record["bytes"]["worker"] / 1e9}
     return {"hours": hours, **space}

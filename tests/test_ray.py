@@ -21,7 +21,6 @@ from intrr.records import Results
 from intrr.synthetic import make_catalogue
 
 ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'intrr[ray]'")
-pytest.importorskip("ray.data", reason="Ray Data is not installed: pip install 'intrr[ray]'")
 
 N, DIM = 4_000, 8
 
