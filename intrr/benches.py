@@ -20,7 +20,7 @@ from torch import Tensor
 from .core import InputError, seed_everything
 from .data import Dataset
 from .experiments import size_recipe
-from .runs import load_model
+from .pipeline import load_model
 from .intrr_model import IntRR
 from .recipes import Recipe
 from .recommenders import model_info

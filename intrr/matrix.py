@@ -18,7 +18,8 @@ from .data import Dataset
 from .experiments import Experiment, Setup, size_recipe
 from .recommenders import model_names
 from .records import Results, file_lock
-from .runs import Run, evaluate_experiment, train_model
+from .pipeline import evaluate_experiment, train_model
+from .runs import Run
 from .transitions import TextTransitions
 from .tuning import fit_baseline, pool_with_transitions
 

@@ -18,7 +18,8 @@ from torch import Tensor
 from .core import InputError, load_tensors, pick_device, save_json, save_tensors
 from .data import Dataset
 from .experiments import data_fingerprint
-from .runs import Run, weights_origin
+from .pipeline import weights_origin
+from .runs import Run
 from .features import TextFeatures
 from .flattened import CodeTokens
 from .intrr_model import IntRR

@@ -6,10 +6,9 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from hashlib import sha256
 from pathlib import Path
 from typing import Any, Self
 
@@ -17,173 +16,37 @@ import torch
 from torch import Tensor
 
 from .baselines import Tunable
-from .batches import training_precision
 from intrr.core import (
     InputError,
-    fingerprint,
     first_process,
     load_json,
     load_tensors,
     pick_device,
     save_json,
     save_tensors,
-    seed_everything,
     stopwatch,
-    to_jsonable,
 )
 from .data import Dataset
-from .evaluation import all_metrics, best_items, beyond_accuracy, evaluate, first_rows, rank_targets
-from .experiments import GIVEN, Experiment, Setup, catalogue_recipe, data_fingerprint, folder_fingerprint
+from .evaluation import evaluate
+from .experiments import GIVEN, Experiment, Setup, catalogue_recipe, data_fingerprint
 from .features import TextFeatures
 from .health import health_card
 from .id_files import read_sids
-from .intrr_model import IntRR
-from .pooling import Pooled, load_pooled, save_pooled
-from .protocols import masks_history
+from .pipeline import evaluate_experiment, load_model, make_record, train_model, weights_origin
+from .pooling import load_pooled, save_pooled
 from .recipes import Recipe
 from .recommenders import Recommender, model_names
-from .sequence_models import SequenceModel, build_model
-from .records import file_lock, record, save_ranks
+from .records import file_lock, save_ranks
 from .resuming import check_replaced, checkpoint_path, started_training
+from .sequence_models import SequenceModel
 from .sids import SemanticIDs
 from .synthetic import open_dataset
 from .text import tfidf
-from .training import Callbacks, Progress, train_network, load_weights
+from .training import Callbacks, Progress
 from .tuning import fit_baseline, pool_with_transitions
 
 # %% auto #0
-__all__ = ['train_model', 'load_model', 'evaluate_experiment', 'RunFolder', 'Run', 'run_from_sids', 'evaluate_baseline']
-
-# %% ../nbs/64_runs.ipynb #a2c0c6c1
-def sids_fingerprint(
-    sids: SemanticIDs,
-) -> str:
-    "A fingerprint of Semantic IDs"
-    return fingerprint([list(sids.sizes), sha256(sids.codes.numpy().tobytes()).hexdigest()])
-
-# %% ../nbs/64_runs.ipynb #a8978367
-def weights_origin(
-    model: str,  # A name in `MODELS`
-    sids: SemanticIDs,
-    dataset: Dataset,
-) -> dict[str, str]:  # By what
-    "Fingerprints of what weights are of, by which weights of other IDs, data or another model are refused"
-    return {"model": model, "data": data_fingerprint(dataset), "sids": sids_fingerprint(sids)}
-
-# %% ../nbs/64_runs.ipynb #cba680cb
-def train_model(
-    model: str,  # A name in `MODELS`
-    recipe: Recipe,
-    sids: SemanticIDs,
-    dataset: Dataset,
-    seed: int = 0,
-    checkpoint: Path | None = None,  # Written on the way, as `train_network` does
-    resume: bool = False,  # Go on from the checkpoint, if it is there
-    device: str = "auto",
-    progress: bool = True,
-    on_epoch: Callable[[int, SequenceModel], Any] = lambda epoch, model: None,  # Called before the first epoch as well
-    features: Tensor | None = None,  # Text features of the items, `(N, F)`, where the recipe has text
-    callbacks: Callbacks = (),  # As in `train_network`
-) -> tuple[SequenceModel, dict[str, Any]]:  # The model, ready to score, and how it was trained
-    "Build a model and train it"
-    seed_everything(seed)
-    net = build_model(model, sids, recipe, features).to(pick_device(device))
-    if first_process() and not (checkpoint and resume and checkpoint.exists()):
-        on_epoch(0, net)
-    origin = weights_origin(model, sids, dataset)
-    calls = [lambda report: on_epoch(report.epoch, net), *callbacks]
-    now = train_network(net, dataset, seed, checkpoint, resume, progress, calls, origin=origin)
-    params = sum(p.numel() for p in net.parameters())
-    return net, {"model": model, "recipe": recipe, "seed": seed, "params": params, "progress": now, "origin": origin}
-
-# %% ../nbs/64_runs.ipynb #dd606032
-def load_model(
-    path: str | Path,  # Weights that `Run.train` wrote
-    sids: SemanticIDs,  # That it was trained on
-    device: str = "auto",
-    features: Tensor | None = None,  # Text features of the items, `(N, F)`, where it was trained with them
-    model: str | None = None,  # What it must be, if only one will do
-) -> tuple[SequenceModel, dict[str, Any]]:  # The model, ready to score, and what it was trained with
-    "A trained model; raises `InputError` if the file is damaged, no model's, of another model or of other IDs"
-    weights, meta = load_tensors(path)
-    try:
-        if model and meta["model"] != model:
-            raise InputError(f"{path}: weights of '{meta['model']}', not of '{model}'; train '{model}', or rename it")
-        seen, today = meta.get("origin"), sids_fingerprint(sids)
-        if seen and seen["sids"] != today:
-            raise InputError(f"{path}: trained on other Semantic IDs than those beside it; train it again")
-        net = build_model(meta["model"], sids, Recipe.read(meta["recipe"]), features)
-    except (KeyError, TypeError) as e:
-        raise InputError(f"{path}: not the weights of a model ({e}); train it again") from e
-    load_weights(net, weights, path)
-    return net.to(pick_device(device)).eval(), meta
-
-# %% ../nbs/64_runs.ipynb #3e9532aa
-def make_record(
-    e: Experiment,
-    metrics: Mapping[str, Mapping[str, float]],  # By protocol
-    seconds: float,  # That the evaluation took
-    meta: Mapping[str, Any],  # How it was trained, see `train_model`; of a tuned baseline what was `chosen`
-    device: str | torch.device = "cpu",
-    lists: Mapping[str, float] | None = None,  # What `beyond_accuracy` gave
-) -> dict[str, Any]:
-    "The record of an experiment"
-    now, times = to_jsonable(meta.get("progress")) or {}, {"evaluate": seconds}
-    if now:
-        times |= {"train": now["seconds"], "epoch": now["seconds"] / max(1, now["epoch"])}
-        times["validate"] = now["validation_seconds"]
-    labels = {k: getattr(e, k) for k in ("quantizer", "backbone", "size", "variant", "seed")}
-    labels["parts"] = e.recipe.parts if e.recipe else ""
-    config: dict[str, Any] = {"setup": replace(e.setup, data=e.dataset), "data": folder_fingerprint(e.setup.data)}
-    config |= {"recipe": e.recipe, "curve": now.get("curve")}
-    config |= {"precision": training_precision(e.recipe, pick_device(device))} if e.recipe else {}
-    config |= {"chosen": meta["chosen"]} if meta.get("chosen") else {}
-    more = {"config": config, "params": meta.get("params", 0), "seconds": times, "epochs": now.get("epoch", 0)}
-    more |= {"lists": lists, "device": pick_device(device), "commits": now.get("commits", ())}
-    return record(e.name, e.dataset, e.model, metrics, **labels, **more)
-
-# %% ../nbs/64_runs.ipynb #f934bb33
-def compared_models(
-    model: Recommender,
-) -> dict[str, Recommender]:  # By the name that stands before the mask in the ranks
-    "What is evaluated with a model: exact scores with those of a beam, and the network of a pooled one alone"
-    if isinstance(model, IntRR) and not model.recipe.exact:
-        return {"exact": model.decoded(exact=True)}
-    return {"alone": model.network} if isinstance(model, Pooled) else {}
-
-# %% ../nbs/64_runs.ipynb #9358f3c4
-def rank_and_list(
-    model: Recommender,  # Trained or fitted
-    dataset: Dataset,
-    progress: bool = True,
-) -> tuple[dict[str, Tensor], dict[str, float]]:  # What `rank_targets` and `beyond_accuracy` give
-    "Ranks of the test part, and what the lists of ten show of the catalogue, the history left out where that is right"
-    test, mask = dataset.test(), masks_history(dataset)
-    lists = torch.empty(len(test), min(10, dataset.n_items), dtype=torch.long)
-
-    def keep(rows: Tensor, scores: Tensor, history: Tensor) -> None:
-        lists[rows] = best_items(scores, history if mask else None, lists.shape[1])
-
-    found = rank_targets(model, test, also=keep, progress=progress)
-    return found, beyond_accuracy(lists[first_rows(test)], dataset.popularity())
-
-# %% ../nbs/64_runs.ipynb #fdf3c166
-def evaluate_experiment(
-    e: Experiment,
-    model: Recommender,  # Trained or fitted
-    dataset: Dataset,
-    meta: Mapping[str, Any],  # How it was trained; empty for a baseline
-    device: str = "auto",
-    progress: bool = True,
-) -> tuple[dict[str, Any], dict[str, Tensor]]:  # The record, and the ranks that its metrics come from
-    "Score the test split once, and with it what `compared_models` gives"
-    with stopwatch() as clock:
-        found, lists = rank_and_list(model, dataset, progress)
-    for name, other in compared_models(model).items():
-        found |= {f"{name}-{mask}": r for mask, r in rank_targets(other, dataset.test(), progress=progress).items()}
-    metrics = all_metrics(found, e.setup.order, dataset.test().user)
-    how = {**meta, "chosen": getattr(model, "chosen", None)}
-    return make_record(e, metrics, clock["seconds"], how, pick_device(device), lists), found
+__all__ = ['RunFolder', 'Run', 'run_from_sids', 'evaluate_baseline']
 
 # %% ../nbs/64_runs.ipynb #803d87e6
 def check_own_files(

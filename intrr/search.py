@@ -15,7 +15,8 @@ from typing import Any
 from .core import InputError, to_jsonable
 from .recipes import Recipe, change_recipe, field_value
 from .records import file_lock
-from .runs import RunFolder, run_features, train_model, weights_origin
+from .pipeline import train_model, weights_origin
+from .runs import RunFolder, run_features
 from .training import EpochReport
 
 # %% auto #0

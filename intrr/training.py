@@ -198,6 +198,18 @@ def optimizer_state(
         state.setdefault(int(parameter), {})[quantity] = value
     return state
 
+# %% ../nbs/51_training.ipynb #3d851a82
+def read_progress(
+    meta: Mapping[str, Any],  # Of a checkpoint
+    path: Path,  # Its file, for the message
+) -> Progress:
+    "Where a run stood; raises `InputError` for a field or a value that no run writes"
+    found, known = meta.get("progress"), vars(Progress())
+    kinds = {name: (int, float) if isinstance(value, float) else type(value) for name, value in known.items()}
+    if not isinstance(found, dict) or any(not isinstance(v, kinds.get(name, ())) for name, v in found.items()):
+        raise InputError(f"{path}: 'progress' does not say where a training stood; the file is damaged, start anew")
+    return Progress(**found)
+
 # %% ../nbs/51_training.ipynb #3d851a81
 def load_checkpoint(
     path: Path,
@@ -217,7 +229,7 @@ def load_checkpoint(
     parts = ("model.", "best.", "optimizer.")
     part = {p: {k[len(p) :]: v for k, v in tensors.items() if k.startswith(p)} for p in parts}
     load_weights(model, part["model."], path)
-    now = Progress(**meta["progress"])
+    now = read_progress(meta, path)
     if now.seed != start.seed:
         raise InputError(f"{path}: a run of seed {now.seed}, not {start.seed}; resume that one, or start anew")
     if changed := [k for k in start.origin if now.origin.get(k) != start.origin[k]]:

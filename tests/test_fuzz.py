@@ -23,11 +23,12 @@ from intrr.data import Dataset
 from intrr.experiments import Experiment, Setup
 from intrr.id_files import read_sids, write_sids
 from intrr.importing import read_source
+from intrr.pipeline import load_model
 from intrr.readers import read_folder
 from intrr.recipes import Recipe
 from intrr.records import Results
 from intrr.resuming import started_training
-from intrr.runs import Run, load_model
+from intrr.runs import Run
 from intrr.sequence_models import SASRec
 from intrr.sids import random_sids
 from intrr.training import train_network

@@ -55,7 +55,7 @@ def test_most_cells_are_short():
 
 def test_modules_are_short():
     "A module that is longer is named here, with the lines that it may have"
-    longest = {"intrr.commands": 470, "intrr.runs": 500, "intrr.explorer.views": 410}
+    longest = {"intrr.commands": 470, "intrr.explorer.views": 410}
     lines = {
         name: len(Path(importlib.import_module(name).__file__).read_text("utf-8").splitlines()) for name in MODULES
     }

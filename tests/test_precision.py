@@ -5,8 +5,8 @@ from pathlib import Path
 import torch
 
 from intrr.intrr_model import IntRR
+from intrr.pipeline import load_model
 from intrr.recipes import Recipe
-from intrr.runs import load_model
 from intrr.sids import SemanticIDs, random_sids
 
 RUN = Path(__file__).parents[1] / "nbs/runs/beauty"

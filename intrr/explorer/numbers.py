@@ -45,7 +45,8 @@ def example_run(
     setup = Setup(str(Path(folder) / "shop"), encoder="tfidf", size=8)
     run = Run.create(Path(folder) / "run", setup, progress=False)
     recipe = size_recipe("intrr", size="trial", parts=parts) or Recipe()
-    recipe = replace(recipe, dim=32, hidden=32, epochs=16, alignment=0.1, learning_rate=1e-2, batch_targets=128)
+    little = {"dim": 32, "hidden": 32, "epochs": 16, "patience": 16, "batch_targets": 128}
+    recipe = replace(recipe, **little, alignment=0.1, learning_rate=1e-2)
     run.train("intrr", recipe, device="cpu", progress=False, keep=4)
     return run
 
