@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import logging
 import os
+import resource
 import shutil
+import sys
 from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,7 +27,6 @@ from .core import InputError, load_json, save_json
 from .health import health_card
 from .quantizers import Quantizer
 from .sids import SemanticIDs, collision_codes
-from .timing import resident_memory
 
 # %% auto #0
 __all__ = ['Encoder', 'import_ray', 'ray_cluster', 'WorkerPool', 'fit_on_sample', 'sampled', 'catalogue_pieces', 'assign_codes',
@@ -215,14 +216,19 @@ class CatalogueWorker:
         told: dict[str, Any] = {"basename_template": f"{Path(piece[0]).stem}-{piece[1]}-{{i}}.parquet"}
         told |= {"existing_data_behavior": "overwrite_or_ignore", "partition_cols": ["part"]}
         pq.write_to_dataset(table, folder, **told)
-        return resident_memory()[1]
+        return _peak_bytes()
 
     def number(self, part: Path, folder: Path) -> int:
         "Write the SIDs of all items of a part; gives the peak memory of this process in bytes"
         codes = pd.concat([pd.read_parquet(file, partitioning=None) for file in sorted(part.glob("*.parquet"))])
         numbered = number_collisions({name: codes[name].to_numpy() for name in codes})
         pd.DataFrame(numbered).to_parquet(folder / f"{part.name.removeprefix('part='):0>6}.parquet", index=False)
-        return resident_memory()[1]
+        return _peak_bytes()
+
+# %% ../nbs/25_distributed.ipynb #26d13de9
+def _peak_bytes() -> int:
+    "The most memory that this process has held"
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 # %% ../nbs/25_distributed.ipynb #b31f77fc
 def sample_embeddings(

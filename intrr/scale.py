@@ -58,9 +58,7 @@ def measure_ids(
         source, made = Path(place) / "items", Path(place) / "ids"
         _write_numbers(source, n_items)
         with stopwatch("cpu") as took:
-            facts = write_ids(
-                source, made, quantizer, lambda: encode, text="number", batch=batch, workers=workers
-            )
+            facts = write_ids(source, made, quantizer, lambda: encode, text="number", batch=batch, workers=workers)
         written = sum(f.stat().st_size for f in made.iterdir())
     setting = {"n_items": n_items, "dim": dim, "levels": quantizer.levels, "size": size, "batch": batch}
     seconds = {"fit": fitted["seconds"], "ids": took["seconds"]}
