@@ -401,7 +401,7 @@ def take_part(
 ) -> Sequence[Any]:  # Every fourth one, from the second
     "A part of a list; raises `InputError` if it is not given as I/N"
     if not (found := re.fullmatch(r"([1-9]\d*)/([1-9]\d*)", part)) or int(found[1]) > int(found[2]):
-        raise InputError(f"part '{part}': not a part; give 1/4 for the first of four")
+        raise InputError(f"shard '{part}': not a part; give 1/4 for the first of four")
     return experiments[int(found[1]) - 1 :: int(found[2])]
 
 # %% ../nbs/98_commands.ipynb #b78d74fe
@@ -415,24 +415,24 @@ def matrix(
     protocol: str = "leave-one-out",  # leave-one-out, shuffled, last-day, temporal or cold
     fit: str = "train",  # train, or train+valid to fit what needs no training again once its constants are chosen
     only: tuple[str, ...] = (),  # Only experiments whose name holds one of these, such as intrr or hstu; default: all
-    part: str = "1/1",  # Only a part, such as 2/4, for machines that share no folder
+    shard: str = "1/1",  # Only a part, such as 2/4, for machines that share no folder
     results: Path = Path("results"),  # Where records and ranks go
     work: Path = Path("runs/matrix"),  # Semantic IDs, checkpoints and locks
     rerun: bool = False,  # Replace records of another configuration
-    dry_run: bool = False,  # List what would be run
+    list_: bool = False,  # List what would be run, and run nothing
     device: str = "auto",  # cpu, cuda, cuda:1, …; auto: the GPU where there is one
     json: bool = False,  # Print one JSON object
 ) -> dict[str, Any]:  # The experiments with the state of each, what this call has run, and a forecast
     "Run many experiments; what has a record is skipped, and the same command in several terminals shares the work"
     pick_device(device)
-    cells = take_part(make_matrix(name, data, size, seeds, ties, only, protocol, fit), part)
+    cells = take_part(make_matrix(name, data, size, seeds, ties, only, protocol, fit), shard)
     kept = Results(results)
-    ran = [] if dry_run else run_matrix(cells, kept, work, device, rerun=rerun)
+    ran = [] if list_ else run_matrix(cells, kept, work, device, rerun=rerun)
     done = {e.name: r for e in cells if (r := kept.get(e, rerun))}
-    if done and not dry_run:
+    if done and not list_:
         print(table(list(done.values()), f"{cells[0].setup.order}/masked").round(4).to_string())
     left = [e for e in cells if e.name not in done]
-    print("".join(f"{'to do' if dry_run else 'locked by another process'}: {e.name}\n" for e in left), end="")
+    print("".join(f"{'to do' if list_ else 'locked by another process'}: {e.name}\n" for e in left), end="")
     seconds = time_left(left, done.values())
     print(f"{len(done)} of {len(cells)} done" + (f", about {duration_text(seconds)} left" if seconds else ""))
     states = [{"name": e.name, "done": e.name in done} for e in cells]
@@ -451,7 +451,7 @@ def bench(
     results: Path = Path("results"),  # Records go to efficiency/DEVICE below it
     work: Path = Path("runs/matrix"),  # Where Semantic IDs are made
     rerun: bool = False,  # Measure again what has a record
-    dry_run: bool = False,  # List what would be measured
+    list_: bool = False,  # List what would be measured, and measure nothing
     device: str = "auto",  # cpu, cuda, cuda:1, …; auto: the GPU where there is one
     json: bool = False,  # Print one JSON object
 ) -> dict[str, Any]:  # The rows, which of them this call has measured, and the folder of the records
@@ -460,11 +460,11 @@ def bench(
     threads = threads or environment()["cores"]
     source = Source(data, str(run) if run else None)
     rows = plan_benches(what, size, only, source.trained("intrr"), where.type == "cuda")
-    if not dry_run and data:
+    if not list_ and data:
         run = Run.open(run, data).folder if run else stage_one(Setup(data), work, device).folder
         where_data = data if data == "synthetic" else str(Path(data).resolve())
         source = replace(source, run=str(run.resolve()), data=where_data)
-    made = [] if dry_run else run_benches(rows, source, where, results, threads, budget, rerun)
+    made = [] if list_ else run_benches(rows, source, where, results, threads, budget, rerun)
     folder, names = machine_folder(where, threads, results), [row.name for row in rows]
-    print("\n".join(names) if dry_run else bench_table(folder, names).to_string())
+    print("\n".join(names) if list_ else bench_table(folder, names).to_string())
     return {"folder": folder, "rows": names, "measured": made}

@@ -213,8 +213,8 @@ def test_help_and_version_answer_at_once():
 
 
 def test_a_closed_pipe_is_quiet():
-    "As in `intrr matrix --dry-run | head`, where nobody reads to the end"
-    words = ["matrix", "ablations", "--dry-run", "--seeds", *map(str, range(200))]  # more than a pipe holds
+    "As in `intrr matrix --list | head`, where nobody reads to the end"
+    words = ["matrix", "ablations", "--list", "--seeds", *map(str, range(200))]  # more than a pipe holds
     process = subprocess.Popen([sys.executable, "-c", CODE, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     process.stdout.readline()
     process.stdout.close()
@@ -234,7 +234,7 @@ def test_output_that_is_not_utf8(run):
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full here")
 def test_output_that_is_full():
     with open("/dev/full", "w") as full:
-        command = [sys.executable, "-c", CODE, "matrix", "--dry-run"]
+        command = [sys.executable, "-c", CODE, "matrix", "--list"]
         out = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
     assert out.returncode == 2 and "Traceback" not in out.stderr and out.stderr.count("intrr: ") == 1
 
