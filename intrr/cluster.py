@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,15 @@ from .matrix import run_if_free
 from .records import Results
 
 # %% auto #0
-__all__ = ['BlockWriter', 'block_file', 'recommend_everybody', 'run_matrix_on_cluster']
+__all__ = ['block_file', 'BlockWriter', 'recommend_everybody', 'run_matrix_on_cluster']
+
+# %% ../nbs/96_cluster.ipynb #d83af34b
+def block_file(
+    folder: str | Path,
+    number: int,  # Of the block, from 0
+) -> Path:
+    "Where the recommendations of a block stand"
+    return Path(folder) / f"users-{number:06}.parquet"
 
 # %% ../nbs/96_cluster.ipynb #d83af34a
 class BlockWriter:
@@ -40,14 +49,6 @@ class BlockWriter:
         self.model.write_recommendations(block_file(self.folder, number), users, **self.how)
         return len(users)
 
-
-def block_file(
-    folder: str | Path,
-    number: int,  # Of the block, from 0
-) -> Path:
-    "Where the recommendations of a block stand"
-    return Path(folder) / f"users-{number:06}.parquet"
-
 # %% ../nbs/96_cluster.ipynb #1379e4cd
 def blocks_to_do(
     folder: Path,
@@ -60,6 +61,15 @@ def blocks_to_do(
         raise InputError(f"{folder}: begun with another {' and '.join(other)}; name a new folder")
     save_json(facts, told)
     return [i for i in range(-(-n_users // facts["block"])) if not block_file(folder, i).exists()]
+
+# %% ../nbs/96_cluster.ipynb #e4f7e4b8
+def weights_fingerprint(
+    folder: Path,  # Of a run
+    model: str,  # Trained, or a baseline
+) -> str:  # Another one after another training; one for all baselines
+    "What the files of a model hold, in a few letters"
+    files = [folder / f"{model}{end}" for end in (".safetensors", ".pool.safetensors")]
+    return fingerprint([sha256(f.read_bytes()).hexdigest() for f in files if f.exists()])
 
 # %% ../nbs/96_cluster.ipynb #e4f7e4b9
 def recommend_everybody(
@@ -75,10 +85,12 @@ def recommend_everybody(
     "Write recommendations for all users of a run on a Ray cluster; what is written stays"
     folder = Path(folder).resolve()
     opened = load(run, model, device="cpu")
-    facts = {"run": fingerprint(load_json(opened.run.folder / "run.json")), "model": opened.name}
+    here = opened.run.folder
+    facts = {"run": fingerprint(load_json(here / "run.json")), "model": opened.name}
+    facts["weights"] = weights_fingerprint(here, opened.name)
     todo = blocks_to_do(folder, opened.data.n_users, facts | {"k": k, "repeat": repeat, "block": block})
     told: dict[str, Any] = {"model": opened.name, "device": device, "k": k, "repeat": repeat}
-    pool = WorkerPool(BlockWriter, opened.run.folder.resolve(), folder, block, workers=workers, **told)
+    pool = WorkerPool(BlockWriter, here.resolve(), folder, block, workers=workers, **told)
     return sum(pool.map("write", todo))
 
 # %% ../nbs/96_cluster.ipynb #0aa1781c
@@ -91,7 +103,7 @@ def run_matrix_on_cluster(
 ) -> list[dict[str, Any]]:  # The records that this call has made
     "Run the experiments that have no record as tasks of a Ray cluster"
     ray = import_ray()
-    task = ray.remote(num_cpus=cpus, num_gpus=int(device.startswith("cuda")), max_retries=-1)(run_if_free)
+    task = ray.remote(num_cpus=cpus, num_gpus=int(device.startswith("cuda")), max_retries=3)(run_if_free)
     made: list[dict[str, Any]] = []
     for trained in (False, True):
         some = [e for e in results.missing(experiments) if bool(e.recipe) == trained]

@@ -162,6 +162,9 @@ def test_everybody_gets_the_recommendations_of_one_process(two_nodes, tmp_path, 
     np.testing.assert_allclose(one["score"], found["score"], rtol=1e-4, atol=1e-5)
     with pytest.raises(InputError, match="begun with another k"):
         recommend_everybody(tmp_path / "run", tmp_path / "all", k=6, block=100)
+    intrr.fit(model.data, folder=tmp_path / "run", **small | {"epochs": 2}, overwrite=True)
+    with pytest.raises(InputError, match="begun with another weights"):
+        recommend_everybody(tmp_path / "run", tmp_path / "all", k=5, block=100)
 
 
 def test_experiments_are_tasks(two_nodes, tmp_path):
