@@ -64,7 +64,7 @@ def given(
         times = None if data.times is None else pad_runs(data.times, start, stop)
         yield data.users[some.numpy()].tolist(), pad_runs(data.flat, start, stop), times
 
-
+# %% ../nbs/96_front_door.ipynb #ccf1333f
 def user_rows(
     data: Dataset,
     users: Iterable[Any] | None = None,  # Ids; default: all

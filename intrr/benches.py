@@ -74,12 +74,8 @@ class Bench:
         return (self.task, *own, self.name if self.task == "train" or self.compiled else "")
 
 # %% ../nbs/81_benches.ipynb #34833a47
-def made_up_histories(
-    n_items: int,
-    n_users: int = 22_363,
-    seed: int = 0,
-) -> Dataset:  # At least five items per user, nine in the mean, few of the items often
-    "Histories of nobody, as long as those of Beauty"
+def made_up_histories(n_items: int, n_users: int = 22_363, seed: int = 0) -> Dataset:
+    "Histories of nobody, as long as those of Beauty: at least five items per user, nine in the mean, few items often"
     g = torch.Generator().manual_seed(seed)
     lengths = 5 + (torch.rand(n_users, generator=g).log() * -4).long()
     flat = (torch.rand(int(lengths.sum()), generator=g) ** 2 * n_items).long()
@@ -148,9 +144,7 @@ def spread_logits(
             book.mul_(spread[min(level, len(spread) - 1)] / now)
 
 # %% ../nbs/81_benches.ipynb #86f27d99
-def bench_recipe(
-    bench: Bench,
-) -> Recipe:
+def bench_recipe(bench: Bench) -> Recipe:
     "The recipe of a row's model; in a catalogue of a million items the UID vectors are 16 wide, to fit in memory"
     recipe = size_recipe(str(bench.model), bench.backbone, bench.size, bench.parts)
     assert recipe

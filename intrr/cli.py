@@ -44,9 +44,7 @@ def overview() -> str:
     return "\n".join(["usage: intrr COMMAND [OPTIONS]", "", *lines, "", tail])
 
 # %% ../nbs/99_cli.ipynb #50a98c21
-def parameter_comments(
-    fn: Callable,
-) -> dict[str, str]:  # By parameter
+def parameter_comments(fn: Callable) -> dict[str, str]:  # By parameter
     "The comments on the lines of a function's parameters"
     source = dedent(inspect.getsource(fn))
     tokens = tokenize.generate_tokens(io.StringIO(source).readline)

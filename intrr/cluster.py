@@ -50,12 +50,8 @@ class BlockWriter:
         return len(users)
 
 # %% ../nbs/96_cluster.ipynb #1379e4cd
-def blocks_to_do(
-    folder: Path,
-    n_users: int,
-    facts: dict[str, Any],  # What all files of the folder have in common, `block` among them
-) -> list[int]:  # Numbers of blocks without a file
-    "What is left to write; raises `InputError` for a folder that was begun with other facts"
+def blocks_to_do(folder: Path, n_users: int, facts: dict[str, Any]) -> list[int]:
+    "Numbers of the blocks without a file; raises `InputError` for a folder that was begun with other facts"
     told = folder / "settings.json"
     if told.exists() and (other := [k for k, v in load_json(told).items() if facts.get(k) != v]):
         raise InputError(f"{folder}: begun with another {' and '.join(other)}; name a new folder")

@@ -5,9 +5,7 @@
 # %% ../nbs/98_commands.ipynb #12592c24
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable
 from pathlib import Path
 from types import FunctionType
 from typing import Any
@@ -19,27 +17,23 @@ from .api import given
 from .benches import Source, plan_benches
 from .core import InputError, duration_text, environment, pick_device
 from .efficiency import bench_table, machine_folder, run_benches
-from .experiments import Setup, size_recipe
+from .experiments import Setup
 from .explorer.numbers import Explorer
 from .explorer.page import check_page_folder, page_files, write_page
 from .export import save_export
-from .importing import import_data
-from .matrix import stage_one
-from .resuming import check_replaced, default_parts, plan_training, setup_seed, started_model
-from .runs import Run, evaluate_baseline, run_from_sids, weights_origin
 from .health import health_text
-from .matrix import make_matrix, run_matrix, time_left
+from .importing import import_data
+from .matrix import make_matrix, matrix_state, run_matrix, stage_one, take_part
 from .new_items import add_items
 from .newer_data import grow_run, open_with_data
-from .recipes import Recipe, change_recipe
-from .recommenders import model_info, model_names
-from .sequence_models import build_model
+from .recipes import change_recipe
+from .recommenders import model_names
 from .records import Results, table
-from .search import best_words, ended_trials, search_recipe, search_space
 from .report import describe_items, recommend_after, recommendation_text, results_table, write_report
+from .resuming import check_model, check_replaced, default_parts, setup_seed, started_model
+from .runs import Run, evaluate_baseline, latest_run, run_folder, run_from_sids, train_planned, weights_origin
+from .search import best_words, ended_trials, search_recipe, search_space
 from .sharing import push_run
-from .sids import SemanticIDs
-from .training import Progress
 
 # %% auto #0
 __all__ = ['COMMANDS']
@@ -51,10 +45,8 @@ COMMANDS: dict[str, FunctionType] = {}
 EXAMPLES: dict[str, str] = {}  # How each command is used, by its name
 
 
-def command(
-    example: str,  # What one types after `intrr`, without the command's name
-) -> Callable[[FunctionType], FunctionType]:
-    "Make a function a command of `intrr`"
+def command(example: str) -> Callable[[FunctionType], FunctionType]:
+    "Make a function a command of `intrr`; the example is what one types after its name"
 
     def keep(fn: FunctionType) -> FunctionType:
         name = fn.__name__.rstrip("_")  # of `import_`, since `import` is a word of the language
@@ -62,37 +54,6 @@ def command(
         return fn
 
     return keep
-
-# %% ../nbs/98_commands.ipynb #fc39adfa
-def latest_run(
-    root: str | Path = "runs",
-) -> Path:  # The run folder that was written last
-    "The newest run under `root`; raises `InputError` if there is none"
-    found = sorted(Path(root).glob("*/run.json"), key=lambda p: p.stat().st_mtime)
-    if not found:
-        make = "make one with 'intrr quickstart' or 'intrr run --data FOLDER', or name a run folder"
-        raise InputError(f"{root}: no run here; {make}")
-    return found[-1].parent
-
-# %% ../nbs/98_commands.ipynb #57e48ccb
-def run_folder(
-    data: str,  # Dataset folder or name
-) -> Path:  # `runs/NAME`
-    "Where a run goes by default"
-    return Path("runs") / Path(data).resolve().name
-
-# %% ../nbs/98_commands.ipynb #a66f9731
-def check_model(
-    name: str,  # A name in `MODELS`
-    size: str | None,  # A name in `SIZES`
-    changes: Sequence[str],  # Fields of the recipe, such as `dim=64`
-    parts: str | None = None,  # `ids`, or a name in the `parts` of the model; default: `default_parts`
-) -> None:
-    "Raise `InputError` for a model, size, parts or field that there is not, or a recipe that the model cannot have"
-    model_info(name, trained=True)
-    wanted = size_recipe(name, size=size or "recommended", parts=parts or default_parts(name, size))
-    two_items = SemanticIDs.from_codes(torch.tensor([[0], [1]]))
-    build_model(name, two_items, change_recipe(wanted or Recipe(), changes), torch.eye(2))
 
 # %% ../nbs/98_commands.ipynb #058d797c
 @command("log.csv items.csv --user customer_id --text title,genres --out data/shop")
@@ -114,9 +75,8 @@ def import_(
         raise InputError("import: name the dataset folder to be made, such as --out data/shop")
     columns = {"user": user, "item": item, "time": time, "id": id}
     said = tuple(column for words in text for column in words.split(",") if column)
-    data = import_data(
-        paths, out, overwrite, columns=columns | {"text": said}, name=out.name, min_history=min_history, core=core
-    )
+    how: dict[str, Any] = {"min_history": min_history, "core": core, "columns": columns | {"text": said}}
+    data = import_data(paths, out, overwrite, name=out.name, **how)
     print(f"{data}\n\nwritten to {out}; go on with: intrr run --data {out}")
     return {"data": out, "users": data.n_users, "items": data.n_items, "interactions": data.n_interactions}
 
@@ -166,27 +126,9 @@ def train(
     here = Run.open(run or latest_run())
     model = model or (started_model(here.folder) if resume else "intrr")
     how: dict[str, Any] = {"resume": resume, "overwrite": overwrite, "device": device, "keep": keep}
-    now = _train(here, model, recipe, size, parts, seed, **how)
+    now = train_planned(here, model, recipe, size, parts, seed, **how)
     scored = {"best_epoch": now.best_epoch, "validation_recall@10": now.best, "seconds": now.seconds}
     return {"run": here.folder, "model": model, "epochs": now.epoch, **scored}
-
-# %% ../nbs/98_commands.ipynb #133641ac
-def _train(
-    run: Run,
-    model: str,
-    changes: Sequence[str],  # Fields of the recipe
-    size: str | None,
-    parts: str | None,
-    seed: int | None,
-    default: int = 0,  # The seed of a new training
-    **how: Any,  # For `Run.train`
-) -> Progress:
-    "Train a model of a run, and print how well that went"
-    plan = plan_training(run.folder, model, run.dataset.n_items, size, parts, seed, how["resume"], default)
-    now = run.train(model, recipe := change_recipe(plan[0], changes), plan[1], **how)
-    best = f"validation Recall@10 {now.best:.4f} in epoch {now.best_epoch} of {now.epoch}"
-    print(f"{model}{recipe.parts}: {best}, {now.seconds:.0f} s of training")
-    return now
 
 # %% ../nbs/98_commands.ipynb #739d3848
 @command("runs/beauty --search learning_rate=1e-4:1e-2:log dim=64,128 --trials 30")
@@ -317,8 +259,7 @@ def page(
     if out is None:
         raise InputError("page: name a folder for it, such as --out page")
     check_page_folder(out)
-    files = page_files(Explorer.open(Run.open(run or latest_run(), data), model), map)
-    size = write_page(files, out)
+    size = write_page(page_files(Explorer.open(Run.open(run or latest_run(), data), model), map), out)
     print(f"open {out / 'index.html'} ({size / 1e6:.1f} MB)")
     return {"page": out, "bytes": size}
 
@@ -372,9 +313,9 @@ def run(
     setup = Setup(data, ties, encoder, quantizer, seed=first, quantizer_recipe=quantizer_recipe, protocol=protocol)
     here = Run.create(out or run_folder(data), setup, device)
     print(f"{here.dataset}\n{here.sids}\n\n{health_text(here.health())}\n")
-    how: dict[str, Any] = {"resume": resume, "overwrite": overwrite, "device": device, "keep": keep}
+    how: dict[str, Any] = {"resume": resume, "overwrite": overwrite, "device": device, "keep": keep, "default": first}
     for name in models:
-        _train(here, name, recipe, size, parts, seed, first, **how)
+        train_planned(here, name, recipe, size, parts, seed, **how)
     records = [here.evaluate(name, device) for name in [*models, *model_names(trained=False)]]
     print("\n" + results_table(records).to_string(index=False) + "\n")
     write_report(here, records, models[0], device)
@@ -393,16 +334,6 @@ def quickstart(
 ) -> dict[str, Any]:  # The folder, and the records
     "The whole path on the embedded catalogue, in about two minutes on two cores"
     return run(out=out, seed=seed, resume=resume, overwrite=overwrite, keep=3, device=device)
-
-# %% ../nbs/98_commands.ipynb #f5d9744d
-def take_part(
-    experiments: Sequence[Any],
-    part: str,  # Such as `2/4`, the second of four
-) -> Sequence[Any]:  # Every fourth one, from the second
-    "A part of a list; raises `InputError` if it is not given as I/N"
-    if not (found := re.fullmatch(r"([1-9]\d*)/([1-9]\d*)", part)) or int(found[1]) > int(found[2]):
-        raise InputError(f"shard '{part}': not a part; give 1/4 for the first of four")
-    return experiments[int(found[1]) - 1 :: int(found[2])]
 
 # %% ../nbs/98_commands.ipynb #b78d74fe
 @command("table1 --data path/to/beauty --seeds 0 1 2")
@@ -428,12 +359,11 @@ def matrix(
     cells = take_part(make_matrix(name, data, size, seeds, ties, only, protocol, fit), shard)
     kept = Results(results)
     ran = [] if list_ else run_matrix(cells, kept, work, device, rerun=rerun)
-    done = {e.name: r for e in cells if (r := kept.get(e, rerun))}
+    done, left, seconds = matrix_state(cells, kept, rerun)
     if done and not list_:
         print(table(list(done.values()), f"{cells[0].setup.order}/masked").round(4).to_string())
-    left = [e for e in cells if e.name not in done]
     print("".join(f"{'to do' if list_ else 'locked by another process'}: {e.name}\n" for e in left), end="")
-    seconds = time_left(left, done.values())
+
     print(f"{len(done)} of {len(cells)} done" + (f", about {duration_text(seconds)} left" if seconds else ""))
     states = [{"name": e.name, "done": e.name in done} for e in cells]
     return {"matrix": name, "results": results, "experiments": states, "ran": ran, "seconds_left": seconds}
@@ -462,8 +392,7 @@ def bench(
     rows = plan_benches(what, size, only, source.trained("intrr"), where.type == "cuda")
     if not list_ and data:
         run = Run.open(run, data).folder if run else stage_one(Setup(data), work, device).folder
-        where_data = data if data == "synthetic" else str(Path(data).resolve())
-        source = replace(source, run=str(run.resolve()), data=where_data)
+        source = Source(data if data == "synthetic" else str(Path(data).resolve()), str(run.resolve()))
     made = [] if list_ else run_benches(rows, source, where, results, threads, budget, rerun)
     folder, names = machine_folder(where, threads, results), [row.name for row in rows]
     print("\n".join(names) if list_ else bench_table(folder, names).to_string())

@@ -24,8 +24,9 @@ from tqdm.auto import tqdm
 
 from .benches import CATALOGUES, Bench, Source
 from .core import InputError, duration_text, environment, load_json, no_bar, pick_device, save_json, to_jsonable
-from .records import read_records
+
 from .measurements import measure_bench
+from .records import read_records
 
 # %% auto #0
 __all__ = ['device_slug', 'run_benches', 'efficiency_frame', 'bench_table', 'Change', 'change_frame']
@@ -49,12 +50,8 @@ def machine_folder(
     return Path(results) / "efficiency" / device_slug(environment(device) | {"threads": threads})
 
 # %% ../nbs/83_efficiency.ipynb #01085883
-def load_bench(
-    bench: Bench,
-    source: Source,
-    folder: Path,  # Of the machine
-) -> dict[str, Any] | None:  # The record, if the row has been measured on this machine
-    "The record of a row; raises `InputError` if it is of another catalogue"
+def load_bench(bench: Bench, source: Source, folder: Path) -> dict[str, Any] | None:
+    "The record of a row, if the machine of the folder has measured it; raises `InputError` for another catalogue"
     if not (path := folder / f"{bench.name}.json").exists():
         return None
     found = load_json(path)

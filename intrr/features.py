@@ -30,9 +30,7 @@ _WORD = re.compile(r"\w+")
 
 
 def item_words(
-    item: Mapping[
-        str, Any
-    ],  # Keys `title`, `keywords`, `brand`, `categories`, `text`, each of which may be absent or null
+    item: Mapping[str, Any],  # `title`, `keywords`, `brand`, `categories`, `text`, each of which may be absent or null
 ) -> list[str]:  # Such as `["hair", "dryer", "brand=conair", "category=hair care"]`
     "The lower-case words of an item's title, and its brand and categories as one token each"
     known = (item.get(k) for k in ("title", "keywords", "text"))
@@ -52,10 +50,7 @@ class WordVectors:
     weight: np.ndarray  # $\log(N / \mathrm{df}_w)$, `(V,)` float64
 
     @classmethod
-    def fit(
-        cls,
-        words: Sequence[Sequence[str]],  # Of each item, `(N,)`
-    ) -> WordVectors:
+    def fit(cls, words: Sequence[Sequence[str]]) -> WordVectors:  # Of each item, `(N,)`
         "Learn vocabulary and document frequencies; raises `InputError` if no word is shared by two items"
         df = Counter(w for item in words for w in dict.fromkeys(item))
         shared = {w: n for w, n in df.items() if n > 1}
@@ -81,8 +76,7 @@ class WordVectors:
 def text_neighbours(
     x: sparse.csr_array,  # Of the items to find neighbours for, `(n, V)`, rows of unit length
     k: int = 20,  # Neighbours per item
-    among: sparse.csr_array
-    | None = None,  # Of the items to look among, `(N, V)`; default: `x`, each item's own row left out
+    among: sparse.csr_array | None = None,  # Of those to look among, `(N, V)`; default: `x`, but not the item itself
     block: int = 1000,  # Items at a time
 ) -> sparse.csr_array:  # `(n, N)` float64: the cosines of the `k` nearest items with a positive one, else 0
     "The items with the most similar text"
@@ -110,11 +104,8 @@ def _fix_signs(
     return directions * torch.where(top < 0, -1.0, 1.0)
 
 # %% ../nbs/14_features.ipynb #8e84d0da
-def _word_directions(
-    items: pd.DataFrame,  # `(N,)` rows
-    dim: int,  # Directions, at most
-) -> tuple[WordVectors, Tensor]:  # And `(m, V)` float64
-    "TF-IDF of a catalogue, and the leading singular directions of its rows"
+def _word_directions(items: pd.DataFrame, dim: int) -> tuple[WordVectors, Tensor]:
+    "TF-IDF of a catalogue, and at most `dim` leading singular directions of its rows, `(m, V)` float64"
     words = [item_words(item) for item in items.to_dict("records")]
     x = (vectors := WordVectors.fit(words))(words)
     if x.shape[1] < 2:

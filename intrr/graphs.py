@@ -44,6 +44,20 @@ def compile_call(
             why = next((line for line in str(e).splitlines() if line.strip()), type(e).__name__)
     raise InputError(f"compiled: {why}; without g++ and Python's headers, or for such a model, leave it out")
 
+# %% ../nbs/52_graphs.ipynb #223dc18c
+def record_call(call: Callable[[], Any], device: torch.device) -> tuple[torch.cuda.CUDAGraph, Any]:
+    "Record a call on a GPU, after a few runs beside, as a recording wants it; each replay overwrites its answer"
+    with torch.cuda.device(device):
+        here, beside = torch.cuda.current_stream(device), torch.cuda.Stream(device)
+        beside.wait_stream(here)
+        with torch.cuda.stream(beside):
+            for _ in range(3):
+                call()
+        here.wait_stream(beside)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph, stream=beside):
+            return graph, call()
+
 # %% ../nbs/52_graphs.ipynb #cb6ffd0b
 class CompiledTopK:
     "The best items for histories of one shape: recorded once and replayed on a GPU, compiled if wanted on a CPU"
@@ -70,26 +84,13 @@ class CompiledTopK:
         self.model.fixed = compiled or (gpu and not searches)
         self.call = compile_call(self.run) if compiled else self.run
         if gpu and self.model.fixed:
-            self.record()
+            self.graph, self.answer = record_call(self.run, self.device)
+            self.held = held_tensors(self.model)  # what is read, which others may drop
 
     def run(self) -> tuple[Tensor, Tensor]:
         "Answer what stands in `histories`"
         with torch.no_grad(), torch.autocast(self.histories.device.type, torch.bfloat16, enabled=self.bf16):
             return self.model.best(self.histories, self.k, beam=self.beam)
-
-    def record(self) -> None:
-        "Run a few times beside, as a recording wants it, then record; and hold what is read, which others may drop"
-        with torch.cuda.device(self.device):
-            here, beside = torch.cuda.current_stream(self.device), torch.cuda.Stream(self.device)
-            beside.wait_stream(here)
-            with torch.cuda.stream(beside):
-                for _ in range(3):
-                    self.run()
-            here.wait_stream(beside)
-            self.graph = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(self.graph, stream=beside):
-                self.answer = self.run()
-        self.held = held_tensors(self.model)
 
     def __call__(
         self,

@@ -30,30 +30,16 @@ from .intrr_model import IntRR
 from .pooling import Pooled
 from .sequence_models import SequenceModel
 from .sids import SemanticIDs
-from intrr.timing import (
-    copy_ceiling,
-    count_flop,
-    count_repeats,
-    describe_seconds,
-    memory_in_use,
-    peak_memory,
-    product_ceiling,
-    product_time,
-    resident_memory,
-    seconds_of,
-    time_calls,
-)
+from .timing import copy_ceiling, count_flop, count_repeats, describe_seconds, memory_in_use, peak_memory
+from .timing import product_ceiling, product_time, resident_memory, seconds_of, time_calls
 from .steps import Stepper, epoch_batches, make_stepper
 
 # %% auto #0
 __all__ = ['measure_bench']
 
 # %% ../nbs/82_measurements.ipynb #49414ca7
-def count_tokens(
-    net: SequenceModel,
-    lengths: Tensor,  # Items per row, `(B,)`; each after the first is a target
-) -> int:
-    "Positions that enter the backbone; padding does not count"
+def count_tokens(net: SequenceModel, lengths: Tensor) -> int:
+    "Positions that enter the backbone for rows of so many items, each but the first a target; padding does not count"
     seen = (lengths - 1).clamp(min=0)
     if isinstance(net, TIGER):
         return int(net.sids.levels * (seen * (seen + 1) // 2 + seen).sum())
@@ -62,10 +48,7 @@ def count_tokens(
     return int(seen.sum())
 
 # %% ../nbs/82_measurements.ipynb #7d85251d
-def evenly_spaced(
-    n: int,
-    m: int,
-) -> list[int]:  # At most `m` of the numbers below `n`
+def evenly_spaced(n: int, m: int) -> list[int]:  # At most `m` of the numbers below `n`
     "Numbers spread evenly"
     return sorted({(2 * i + 1) * n // (2 * m) for i in range(m)})
 
@@ -168,18 +151,13 @@ def measure_training(
     return found | model_fields(net, sids)
 
 # %% ../nbs/82_measurements.ipynb #71f53c9f
-def device_of(
-    net: SequenceModel | Pooled,
-) -> torch.device:
+def device_of(net: SequenceModel | Pooled) -> torch.device:
     "Where a model's weights are"
     return net.network.device if isinstance(net, Pooled) else net.device
 
 # %% ../nbs/82_measurements.ipynb #06a7c550
-def choose_engine(
-    net: SequenceModel | Pooled,
-    engine: str,  # `exact`, `full`, `bound` or `beamW`
-) -> int | None:  # The width of the beam, or none
-    "Make a model recommend in a given way; raises `InputError` for an unknown one"
+def choose_engine(net: SequenceModel | Pooled, engine: str) -> int | None:  # The width of the beam, or none
+    "Make a model recommend by `exact`, `full`, `bound` or `beamW`; raises `InputError` for another"
     if not (found := re.fullmatch(r"exact|full|bound|beam(\d+)", engine)):
         raise InputError(f"engine '{engine}': unknown; give exact, full, bound, or beam and its width, such as beam50")
     if isinstance(net, IntRR):
@@ -222,11 +200,8 @@ def exported_request(
     return ask
 
 # %% ../nbs/82_measurements.ipynb #25b995fe
-def prepare_request(
-    net: SequenceModel | Pooled,
-    bench: Bench,
-) -> Callable[[Tensor], Sequence[Tensor]]:  # From histories `(B, T)` to scores and item rows, `(B, k)` each
-    "What answers requests: recorded on a GPU, compiled where the row wants it, or an exported file"
+def prepare_request(net: SequenceModel | Pooled, bench: Bench) -> Callable[[Tensor], Sequence[Tensor]]:
+    "What answers histories by scores and rows: recorded on a GPU, compiled where the row wants it, or an exported file"
     if bench.engine in ("pt2", "onnx"):
         return exported_request(net, bench.k, bench.engine)
     if isinstance(net, Pooled):
@@ -264,13 +239,8 @@ def measure_requests(
     }
 
 # %% ../nbs/82_measurements.ipynb #6fc7982d
-def recommend_to_all(
-    net: SequenceModel | Pooled,
-    histories: Tensor,  # `(U, T)`, right-padded with -1
-    bench: Bench,
-    batch: int,  # Users at a time
-) -> Tensor:  # Item rows, `(U, k)`
-    "Recommend to all users, the shortest histories first"
+def recommend_to_all(net: SequenceModel | Pooled, histories: Tensor, bench: Bench, batch: int) -> Tensor:  # `(U, k)`
+    "Item rows for all users, `(U, T)` histories, so many at a time, the shortest histories first"
     lengths = (histories >= 0).sum(1)
     order, out = lengths.argsort(), torch.empty(len(histories), bench.k, dtype=torch.long)
     for rows in order.split(batch):

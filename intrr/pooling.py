@@ -51,21 +51,13 @@ class Pooled(Tunable):
         vars(self).update(constants)
         return self
 
-    def scores(
-        self,
-        histories: Tensor,  # (B, T) item rows, oldest first, right-padded with -1
-        times: Tensor | None = None,  # Unix seconds of the items, `(B, T)`, for a network that uses them
-    ) -> Tensor:  # (B, N)
+    def scores(self, histories: Tensor, times: Tensor | None = None) -> Tensor:  # (B, N)
         "The parts of the score, added"
         parts = self.parts(histories, times)
         return parts["network"].add_(parts["counted"]).add_(parts["popularity"])
 
-    def parts(
-        self,
-        histories: Tensor,  # As for `scores`
-        times: Tensor | None = None,  # As for `scores`
-    ) -> dict[str, Tensor]:  # `network` and `counted`, `(B, N)`, and `popularity`, `(1, N)`
-        "What the score is the sum of"
+    def parts(self, histories: Tensor, times: Tensor | None = None) -> dict[str, Tensor]:
+        "What the score is the sum of: `network` and `counted`, `(B, N)`, and `popularity`, `(1, N)`"
         network = self.network.scores(histories, times).log_softmax(1)
         counted = self.prior.scores(histories).to(network.device).mul_(self.weight)
         return {"network": network, "counted": counted, "popularity": -self.popularity * self.log_counts[None]}
@@ -83,10 +75,7 @@ class Pooled(Tunable):
         return model
 
 # %% ../nbs/46_pooling.ipynb #a2fa2f92
-def save_pooled(
-    pooled: Pooled,
-    path: str | Path,
-) -> None:
+def save_pooled(pooled: Pooled, path: str | Path) -> None:
     "Write everything but the network"
     prior = pooled.prior
     kept = {"columns": prior.columns, "values": prior.values, "base": prior.base, "log_counts": pooled.log_counts}

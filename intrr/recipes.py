@@ -58,9 +58,7 @@ CHOICES: dict[str, Iterable[str | None]] = {
 }
 
 # %% ../nbs/40_recipes.ipynb #b42029ad
-def check_recipe(
-    recipe: Recipe,
-) -> None:
+def check_recipe(recipe: Recipe) -> None:
     "Raise `InputError` for a value that no model can have, or values that do not go together"
     for must, (names, fits) in RANGES.items():
         for name in names.split():
@@ -77,16 +75,12 @@ def check_recipe(
         raise InputError("recipe: an item term needs normaliser=catalogue, decode_over=None and uid_dim=None")
 
 # %% ../nbs/40_recipes.ipynb #555d7f83
-def decoding_softmax(
-    recipe: Recipe,
-) -> str:  # A name in `NORMALISERS`
+def decoding_softmax(recipe: Recipe) -> str:  # A name in `NORMALISERS`
     "What decoding's softmax runs over"
     return recipe.decode_over or recipe.normaliser
 
 # %% ../nbs/40_recipes.ipynb #1ce5ec17
-def score_suffix(
-    recipe: Recipe,
-) -> str:  # Such as `+item+text`
+def score_suffix(recipe: Recipe) -> str:  # Such as `+item+text`
     "What the score has beside the model's own: `+item`, `+text`, `+prior`, or nothing"
     used = {"item": recipe.item_term, "text": recipe.text != "none", "prior": recipe.prior}
     return "".join(f"+{name}" for name, on in used.items() if on)
@@ -103,37 +97,13 @@ def read_recipe(
     return cls(**{RENAMED.get(name, name): value for name, value in values.items()})
 
 # %% ../nbs/40_recipes.ipynb #99869e38
-PUBLISHED: dict[str, Any] = {  # What the published code trains with, whatever the model
-    "dim": 256,
-    "layers": 4,
-    "heads": 6,
-    "head_dim": 64,
-    "ff": 1024,
-    "ff_layers": 2,
-    "as_released": True,
-    "dropout": 0.15,
-    "token_dropout": 0.15,
-    "hidden": 512,
-    "uid_dim": 512,
-    "uid_residual": 0.0,
-    "codeword_std": 1.0,
-    "digit_size": 128,
-    "normaliser": "codes",
-    "decode_over": "children",
-    "exact": False,
-    "beam": 10,
-    "alignment": 0.0,
-    "alignment_over": "positions",
-    "learning_rate": 1e-3,
-    "weight_decay": 1e-4,
-    "decay_all": True,
-    "decoupled": False,
-    "warmup": 1,
-    "max_grad_norm": 0.0,
-    "batch_targets": 3000,
-    "epochs": 1000,
-    "patience": 23,
-}
+PUBLISHED: dict[str, Any] = (  # What the published code trains with, whatever the model
+    {"dim": 256, "layers": 4, "heads": 6, "head_dim": 64, "ff": 1024, "ff_layers": 2, "as_released": True}
+    | {"dropout": 0.15, "token_dropout": 0.15, "hidden": 512, "uid_dim": 512, "uid_residual": 0.0, "codeword_std": 1.0}
+    | {"digit_size": 128, "normaliser": "codes", "decode_over": "children", "exact": False, "beam": 10}
+    | {"alignment": 0.0, "alignment_over": "positions", "learning_rate": 1e-3, "weight_decay": 1e-4, "decay_all": True}
+    | {"decoupled": False, "warmup": 1, "max_grad_norm": 0.0, "batch_targets": 3000, "epochs": 1000, "patience": 23}
+)
 
 # %% ../nbs/40_recipes.ipynb #7afd48f2
 def paper_recipe(

@@ -69,10 +69,8 @@ def _shares(model: Recommender, history: Tensor, rows: Tensor) -> list[dict[str,
     return [{"shares": o} for o in lifts.div(lifts.sum(axis=1), axis=0).to_dict("records")]
 
 # %% ../nbs/95_report.ipynb #f00ede13
-def recommendation_text(
-    found: dict[str, Any],  # From `recommend_after`
-) -> str:
-    "Recommendations for a terminal"
+def recommendation_text(found: dict[str, Any]) -> str:
+    "What `recommend_after` found, for a terminal"
     items = found["recommendations"]
     table = pd.DataFrame([{k: v for k, v in i.items() if k != "shares"} for i in items], index=range(1, 1 + len(items)))
     table = table.assign(title=table.title.str.slice(0, 60), sid=[str(tuple(s)) for s in table.sid]).round(3)
@@ -82,9 +80,7 @@ def recommendation_text(
     return f"after   {past}\n{table.to_string()}"
 
 # %% ../nbs/95_report.ipynb #b1609b6b
-def results_table(
-    records: Sequence[dict[str, Any]],
-) -> pd.DataFrame:  # By system and protocol; numbers as text, four digits
+def results_table(records: Sequence[dict[str, Any]]) -> pd.DataFrame:  # By system and protocol; numbers as text
     "Recall and NDCG at 5 and 10 of each record, for each protocol and mask"
     rows = []
     for r in records:

@@ -30,11 +30,7 @@ class FixedShapes(nn.Module):
     can_be_fixed = True  # Whether the losses can have shapes that do not depend on the data
     fixed = False  # Whether the losses keep padding, so that no shape depends on the data
 
-    def select_valid(
-        self,
-        real: Tensor,  # Which positions are real, `(B, T)` bool
-        values: Tensor,  # `(B, T, ...)`
-    ) -> Tensor:  # `(n, ...)`
+    def select_valid(self, real: Tensor, values: Tensor) -> Tensor:  # `(B, T)` bool and `(B, T, ...)` to `(n, ...)`
         "The values of the real positions in reading order; of all positions, if the model is `fixed`"
         return values.flatten(0, 1) if self.fixed else values[real]
 
@@ -76,10 +72,7 @@ class ItemText(nn.Module):
         self.text = nn.Linear(features.shape[1], width, bias=False)
         nn.init.normal_(self.text.weight, std=std)
 
-    def text_part(
-        self,
-        items: Tensor | None = None,  # Item rows, any shape; default: all items
-    ) -> Tensor:  # $P t_i$, `(..., width)`
+    def text_part(self, items: Tensor | None = None) -> Tensor:  # Item rows, default: all, to $P t_i$, `(..., width)`
         "What the model knows of items from their text, where the recipe has text"
         features = self.get_buffer("features")
         return self.get_submodule("text")(features if items is None else features[items])
@@ -90,11 +83,7 @@ class SequenceModel(FixedShapes, ItemText, Recommender):
 
     has_uids = False  # Whether there is an embedding per item that the scores do not need
 
-    def __init__(
-        self,
-        n_items: int,  # Catalogue size $N$
-        recipe: Recipe,
-    ):
+    def __init__(self, n_items: int, recipe: Recipe):
         super().__init__()
         if not self.has_uids and (recipe.uid_buckets or recipe.uid_optimizer != "adam"):
             raise InputError(f"recipe: {type(self).__name__} has no UID table; leave uid_buckets and uid_optimizer out")
@@ -104,11 +93,8 @@ class SequenceModel(FixedShapes, ItemText, Recommender):
         self.token_drop = Dropout(recipe.token_dropout)
         self.elapsed = 0.0  # Share of the training that is done
 
-    def prepare(
-        self,
-        train: Split,  # The training part
-    ) -> None:
-        "Called once before the first training step"
+    def prepare(self, train: Split) -> None:
+        "Called with the training part, once before the first training step"
         if self.recipe.skip_unseen:
             count = torch.bincount(train.in_a_row()[0], minlength=self.n_items)
             self.unseen = (count == 0).nonzero()[:, 0].to(self.device)
@@ -157,9 +143,7 @@ def n_targets(
     return (sequences[:, 1:] >= 0).sum().clamp(min=1)
 
 # %% ../nbs/41_sequence_models.ipynb #05651771
-def make_backbone(
-    recipe: Recipe,
-) -> Backbone:  # `(B, T, d)` to `(B, T, d)`, causal
+def make_backbone(recipe: Recipe) -> Backbone:  # `(B, T, d)` to `(B, T, d)`, causal
     "The backbone that a recipe names"
     r = recipe
     shape = r.dim, r.layers, r.heads, r.head_dim, r.ff, r.dropout, r.ff_layers
@@ -193,21 +177,14 @@ class HistoryEncoder(SequenceModel):
 
     table_size = 2**26  # Numbers in a stored table of all tokens (256 MB); larger catalogues have none
 
-    def __init__(
-        self,
-        n_items: int,  # Catalogue size $N$
-        recipe: Recipe,
-    ):
+    def __init__(self, n_items: int, recipe: Recipe):
         super().__init__(n_items, recipe)
         self.backbone = make_backbone(recipe)
         self.uses_times = self.backbone.clock is not None
         self._table = WeightCache()
 
     @abstractmethod
-    def item_tokens(
-        self,
-        items: Tensor,  # Item rows, `(n,)`
-    ) -> Tensor:  # `(n, d)`
+    def item_tokens(self, items: Tensor) -> Tensor:  # Item rows, `(n,)`, to `(n, d)`
         "The tokens of items"
 
     def embed_history(
@@ -254,10 +231,7 @@ class ItemTokens(HistoryEncoder):
     def item_table(self) -> nn.Embedding:
         "The embeddings $u_i$ of the items"
 
-    def item_vectors(
-        self,
-        items: Tensor | None = None,  # Item rows, `(n,)`; default: all items
-    ) -> Tensor:  # `(n, width)`
+    def item_vectors(self, items: Tensor | None = None) -> Tensor:  # Item rows, `(n,)`, default: all; to `(n, width)`
         "$v_i = u_i + P t_i$; in training, whole UIDs are dropped at random"
         rows = torch.arange(self.n_items, device=self.device) if items is None else items
         u = self.item_table(rows)
@@ -279,10 +253,7 @@ class ItemTokens(HistoryEncoder):
         return catalogue_cross_entropy(scores.index_fill_(0, self.unseen, -torch.inf), target, count)
 
     @abstractmethod
-    def item_scores(
-        self,
-        states: Tensor,  # `(n, d)`
-    ) -> Tensor:  # `(N, n)`
+    def item_scores(self, states: Tensor) -> Tensor:  # `(n, d)` to `(N, n)`
         "Scores of all items after each state, one column per state"
 
     def scores(self, histories: Tensor, times: Tensor | None = None) -> Tensor:

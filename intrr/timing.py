@@ -175,9 +175,7 @@ class _FlopCounter(TorchDispatchMode):
         return out
 
 # %% ../nbs/80_timing.ipynb #683bc80d
-def count_flop(
-    call: Callable[[], Any],
-) -> int:  # Multiplications and additions
+def count_flop(call: Callable[[], Any]) -> int:  # Multiplications and additions
     "The floating-point operations of the matrix products in a call"
     with _FlopCounter() as counter:
         call()

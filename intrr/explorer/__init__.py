@@ -27,10 +27,7 @@ from ..tree import tree_frame
 __all__ = ['explorer_page', 'Exploration', 'explore']
 
 # %% ../../nbs/94_widget.ipynb #d9224515
-def explorer_page(
-    explorer: Explorer,
-    state: State,
-) -> Markup:
+def explorer_page(explorer: Explorer, state: State) -> Markup:
     "The explorer, as HTML without style"
     data, recipe = explorer.run.dataset, getattr(explorer.network, "recipe", None)
     name = explorer.name + (recipe.parts if recipe else "")

@@ -106,9 +106,7 @@ def unit_vectors(
     return F.normalize(x.detach().cpu().float(), dim=1)
 
 # %% ../../nbs/90_numbers.ipynb #d5d9db84
-def text_vectors(
-    run: Run,
-) -> Tensor | None:  # (N, d) unit vectors; none if the run's encoder is not to be had here
+def text_vectors(run: Run) -> Tensor | None:  # (N, d) unit vectors; none if the run's encoder is not to be had here
     "The items' texts as Stage 1 saw them; no encoder that somebody's run names is run or asked for"
     try:
         return unit_vectors(run.setup.embed(run.dataset, at_hand=True))
@@ -131,9 +129,7 @@ def suggested_items(
     return sorted(rows or counts.topk(min(n, len(counts))).indices.tolist(), key=lambda row: -int(counts[row]))
 
 # %% ../../nbs/90_numbers.ipynb #25495d1f
-def network_of(
-    model: Recommender,
-) -> Recommender:
+def network_of(model: Recommender) -> Recommender:
     "The network of a pooled model; any other model itself"
     return model.network if isinstance(model, Pooled) else model
 
@@ -211,11 +207,8 @@ def item_levels(
     return [ItemLevel(s[0].softmax(0).cpu(), b, c) for s, b, c in both]
 
 # %% ../../nbs/90_numbers.ipynb #48f0d3dd
-def levels_by_epoch(
-    explorer: Explorer,
-    row: int,  # Item row
-) -> pd.DataFrame:  # By epoch and level (from 1): epoch, level, now, p_before, p_final; empty if none were kept
-    "How likely the Stage-1 code and the final code are at each epoch that was kept"
+def levels_by_epoch(explorer: Explorer, row: int) -> pd.DataFrame:
+    "By kept epoch and level, from 1, how likely the Stage-1 code and the final code of an item are"
     net = explorer.network
     final = item_levels(net, row) if isinstance(net, IntRR) else []
     rows = []
@@ -225,9 +218,7 @@ def levels_by_epoch(
     return pd.DataFrame(rows, columns=["epoch", "level", "now", "p_before", "p_final"])
 
 # %% ../../nbs/90_numbers.ipynb #7ea7e102
-def mean_travel(
-    run: Run,
-) -> pd.DataFrame | None:  # A row per epoch and level: `epoch`, `level`, `moved`, `kept`; none without the file
+def mean_travel(run: Run) -> pd.DataFrame | None:  # By epoch and level: `moved`, `kept`; none without the file
     "How far the items are from their Stage-1 codes after some epochs; raises `InputError` for a damaged file"
     if not (path := run.folder / "travel.json").exists():
         return None

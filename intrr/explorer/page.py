@@ -38,9 +38,7 @@ from ..transitions import TextTransitions
 __all__ = ['write_page']
 
 # %% ../../nbs/95_page.ipynb #247c76f4
-def page_network(
-    model: Recommender,
-) -> IntRR:
+def page_network(model: Recommender) -> IntRR:
     "The network that the page runs; raises `InputError` for any other model"
     net = network_of(model)
     if not isinstance(net, IntRR):
@@ -64,11 +62,8 @@ def step_tensors(
 
 # %% ../../nbs/95_page.ipynb #e1c18282
 @torch.no_grad()
-def network_tensors(
-    net: IntRR,
-    now: Tensor,  # The codes that the items have after training, `(N, L)`
-) -> dict[str, Tensor]:
-    "The network: guidance and codes of all items, RAN, backbone"
+def network_tensors(net: IntRR, now: Tensor) -> dict[str, Tensor]:
+    "The network: guidance of all items and their codes `now`, after training, RAN, backbone"
     books = list(net.ran.books)
     found = {"guidance": net.guidance(torch.arange(net.n_items, device=net.device)), "now": now}
     found |= {f"book{level}": book for level, book in enumerate(books)}
@@ -97,11 +92,8 @@ def rebuilt_prior(
     return prior
 
 # %% ../../nbs/95_page.ipynb #f7407e1d
-def sparse_tensors(
-    name: str,  # How the names begin
-    matrix: sparse.csr_array,  # `(N, N)`, nothing negative
-) -> dict[str, Tensor]:
-    "Lengths, `(N,)`, gaps and values, `(E, 1)`, of the entries above 0"
+def sparse_tensors(name: str, matrix: sparse.csr_array) -> dict[str, Tensor]:
+    "Lengths, `(N,)`, gaps and values, `(E, 1)`, of the entries of a matrix, `(N, N)`, that are above 0"
     matrix = matrix.multiply(matrix > 0).tocsr()
     matrix.sort_indices()
     first = matrix.indptr[:-1][np.diff(matrix.indptr) > 0]
@@ -129,19 +121,14 @@ def counted_tensors(
     return found | item
 
 # %% ../../nbs/95_page.ipynb #73496e47
-def counted_settings(
-    prior: TextTransitions,
-    model: Pooled,
-) -> dict[str, float]:
+def counted_settings(prior: TextTransitions, model: Pooled) -> dict[str, float]:
     "The constants of what is counted; of each row as many of the largest `entries` count as the run has kept"
     names = ("recency", "forward", "back", "text", "tau", "known", "max_len")
     pooled = {"weight": model.weight, "less": model.popularity, "entries": model.prior.values.shape[1]}
     return {name: getattr(prior, name) for name in names} | pooled
 
 # %% ../../nbs/95_page.ipynb #e738075f
-def network_settings(
-    net: IntRR,
-) -> dict[str, Any]:  # Whatever is neither a table nor a text
+def network_settings(net: IntRR) -> dict[str, Any]:  # Whatever is neither a table nor a text
     "The numbers and names that the browser computes with"
     r, backbone = net.recipe, net.backbone
     shape = {"dim": r.dim, "heads": r.heads, "head_dim": r.head_dim or r.dim // r.heads, "layers": r.layers}
@@ -151,10 +138,7 @@ def network_settings(
     return {**shape, **bias, **item, "backbone": r.backbone, "max_len": r.max_len, "decoding": r.decoding}
 
 # %% ../../nbs/95_page.ipynb #0d43fad8
-def narrowed(
-    name: str,
-    part: Tensor,
-) -> dict[str, Tensor]:  # float32 for vectors, else float16; uint8, uint16 or int32
+def narrowed(name: str, part: Tensor) -> dict[str, Tensor]:  # float32 for vectors, else float16; uint8, uint16 or int32
     "The values in the narrowest types that the page reads; of 16 bits the bytes apart where that compresses better"
     part = part.detach().cpu().contiguous()
     if part.is_floating_point():
@@ -181,11 +165,8 @@ def data_script(
     return b'take("%s", "%s");\n' % (name.encode(), base64.b64encode(gzip.compress(whole, mtime=0)))
 
 # %% ../../nbs/95_page.ipynb #40082ba3
-def page_map(
-    x: Tensor,  # Vectors of the items, `(N, d)`
-    method: str | None = None,  # `umap` or `pca`; default: umap where it is installed
-) -> Tensor:  # `(N, 2)` whole numbers from 0 to 65535
-    "A map of the items; raises `InputError` as `project` does"
+def page_map(x: Tensor, method: str | None = None) -> Tensor:  # `(N, d)` to `(N, 2)` whole numbers from 0 to 65535
+    "A map of the items by `umap`, where it is installed, or `pca`; raises `InputError` as `project` does"
     if len(x) < 5:
         return torch.zeros(len(x), 2, dtype=torch.long)
     found = None
@@ -196,11 +177,8 @@ def page_map(
     return (65535 * (found - low) / (high - low).amax().clamp(min=1e-9)).round().long()
 
 # %% ../../nbs/95_page.ipynb #31f32fe9
-def example_histories(
-    explorer: Explorer,
-    n: int = 12,
-) -> list[dict[str, Any]]:  # Of some users: `rows`, and the item that was bought `next`
-    "Histories to begin with: of users spread over the data, with 3 to 12 items"
+def example_histories(explorer: Explorer, n: int = 12) -> list[dict[str, Any]]:
+    "Histories of users spread over the data, 3 to 12 items long: `rows`, and the item that was bought `next`"
     test = explorer.run.dataset.test()
     full, length = test.full(), (test.full() >= 0).sum(1)
     users = ((length >= 3) & (length <= 12)).nonzero()[:, 0]
@@ -242,10 +220,8 @@ POLICY = "; ".join((
     "require-trusted-types-for 'script'",
 ))  # fmt: skip
 
-
-def page_html(
-    explorer: Explorer,
-) -> str:
+# %% ../../nbs/95_page.ipynb #ef60b4bc
+def page_html(explorer: Explorer) -> str:
     "The page, which says what it is and loads the rest"
     data, recipe = explorer.run.dataset, page_network(explorer.model).recipe
     facts = f"IntRR{recipe.parts} · {data.n_items:,} items · {data.n_users:,} users"
@@ -307,10 +283,8 @@ def page_files(
 PAGE_FILES = ("index.html", "explorer.css", "page.css", "page.js", "catalogue.js", "tables.js")
 
 
-def check_page_folder(
-    out: str | Path,  # A new folder, an empty one, or an older page
-) -> Path:
-    "The folder as a path; raises `InputError` if it is a file, or holds anything that is no part of a page"
+def check_page_folder(out: str | Path) -> Path:
+    "A new or empty folder, or that of an older page, as a path; raises `InputError` for any other, and for a file"
     out = Path(out)
     if out.exists() and not out.is_dir():
         raise InputError(f"{out}: is a file; name a folder for the page")

@@ -101,9 +101,7 @@ def code_chips(
     return tag("span", [tag("b", c, cls=cls) for c, cls in zip(codes, kinds, strict=True)])
 
 # %% ../../nbs/92_pieces.ipynb #20773686
-def log_height(
-    p: float,
-) -> int:  # 0 to 100, for 1e-4 and less to 1
+def log_height(p: float) -> int:  # 0 to 100, for 1e-4 and less to 1
     "A probability on a logarithmic scale of four decades"
     return max(0, min(100, round(25 * (4 + math.log10(p))))) if p > 0 else 0
 
@@ -139,11 +137,7 @@ def level_row(
     return tag("div", name, bar_strip(level, words or ()), tag("div", text, cls="says"), cls="level")
 
 # %% ../../nbs/92_pieces.ipynb #ca995a81
-def level_card(
-    explorer: Explorer,
-    levels: Sequence[ItemLevel],
-    note: str,
-) -> Markup:
+def level_card(explorer: Explorer, levels: Sequence[ItemLevel], note: str) -> Markup:
     "All levels of an item"
     words = [*explorer.shop.words, None]
     rows = [level_row(n, o, w) for n, (o, w) in enumerate(zip(levels, words, strict=True))]
@@ -160,9 +154,7 @@ OTHER_COLOUR = PALETTE[-1]
 
 # %% ../../nbs/92_pieces.ipynb #4bc0f9eb
 @cache
-def scale_colours(
-    n: int,
-) -> list[str]:  # From the least value to the greatest
+def scale_colours(n: int) -> list[str]:  # From the least value to the greatest
     "Colours of a scale"
     return [to_hex(c) for c in colormaps["cividis"](torch.linspace(0, 1, n).numpy())]
 
@@ -264,11 +256,8 @@ def sunburst(
     return tag("svg", arcs, lines, middle, viewBox="-188 -188 376 376", cls="sun", role="img", aria_label="tree")
 
 # %% ../../nbs/92_pieces.ipynb #bbbf9087
-def _arc(
-    n: Mapping[str, Any],  # A row of `tree_nodes`
-    radii: tuple[float, float],
-    total: int,  # Items of the whole circle
-) -> tuple[str, Markup]:  # Data of the path, and the arc with what is said under the pointer
+def _arc(n: Mapping[str, Any], radii: tuple[float, float], total: int) -> tuple[str, Markup]:
+    "The path of a node of `tree_nodes` in a circle of `total` items, and its arc with what is said under the pointer"
     start = n["start"] / total
     path = ring_path(*radii, start + 0.0004, max(n["stop"] / total - 0.0004, start + 0.0008))
     do, at = ("item", n["row"]) if n["row"] >= 0 else ("into", n["id"])
@@ -278,12 +267,8 @@ def _arc(
     return path, tag("path", says, d=path, fill=n["fill"], fill_opacity=opacity, do=do, at=at, cls="arc")
 
 # %% ../../nbs/92_pieces.ipynb #f2848ba0
-def _merged(
-    ring: pd.DataFrame,  # Nodes of one depth, with `start` and `stop`, large ones first within a parent
-    least: float,  # Items of an arc of its own
-    marks: Mapping[str, str],  # Nodes that are drawn in any case
-) -> pd.DataFrame:
-    "The ring with the small nodes of each parent as one, which leads to the parent"
+def _merged(ring: pd.DataFrame, least: float, marks: Mapping[str, str]) -> pd.DataFrame:
+    "A ring with the nodes of each parent that are small, and not marked, as one, which leads to the parent"
     small = (ring["items"] < least) & ~ring["id"].isin(list(marks))
     if not small.any():
         return ring
@@ -323,9 +308,7 @@ def _chart_grid(x: Sequence[float], place: Sequence[float], at: int) -> list[Mar
     return [*grid, tag("path", d=f"M{place[at]:.1f} 8V196", cls="cursor"), axis]
 
 # %% ../../nbs/92_pieces.ipynb #7ea7e104
-def travel_card(
-    run: Run,
-) -> list[Markup]:  # One card; none if the run does not carry it
+def travel_card(run: Run) -> list[Markup]:  # One card; none if the run does not carry it
     "How the codes of all items moved from epoch to epoch"
     if (travel := mean_travel(run)) is None:
         return []

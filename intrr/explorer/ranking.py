@@ -101,9 +101,7 @@ def part_lifts(
     return pd.DataFrame({name: (s - s.mean())[rows].tolist() for name, s in parts.items()})
 
 # %% ../../nbs/91_ranking.ipynb #a5991975
-def has_beam(
-    model: Recommender,
-) -> bool:
+def has_beam(model: Recommender) -> bool:
     "Whether a beam is another way to decode the model: an IntRR whose score is the path alone"
     return isinstance(model, IntRR) and not model.recipe.item_term
 
@@ -141,12 +139,8 @@ def lost_level(
     return lost
 
 # %% ../../nbs/91_ranking.ipynb #240e4058
-def beam_items(
-    model: Recommender,
-    ranking: Ranking,
-    width: int,  # Of the beam
-) -> list[int]:  # Item rows, best first, without the history; empty if the model has no beam
-    "What a beam would return"
+def beam_items(model: Recommender, ranking: Ranking, width: int) -> list[int]:
+    "What a beam would return: item rows, best first, without the history; none if the model has no beam"
     if not isinstance(model, IntRR) or not has_beam(model):
         return []
     step = model.scorer.next_logits(model.user_states(ranking.history))

@@ -58,10 +58,7 @@ class State:
     note: str = ""  # What went wrong
 
 # %% ../../nbs/93_views.ipynb #18f31e9f
-def item_view(
-    explorer: Explorer,
-    state: State,
-) -> list[Any]:
+def item_view(explorer: Explorer, state: State) -> list[Any]:
     "Everything about one item"
     if isinstance(net := explorer.network, IntRR):
         levels = item_levels(net, state.item)
@@ -141,10 +138,7 @@ def _sibling_card(explorer: Explorer, row: int, most: int = 5) -> Markup:
     return section_card("Siblings", tag("div", parts, cls="columns"), note="items that share its first codes")
 
 # %% ../../nbs/93_views.ipynb #464091f5
-def history_view(
-    explorer: Explorer,
-    state: State,
-) -> list[Any]:
+def history_view(explorer: Explorer, state: State) -> list[Any]:
     "A history and what comes next"
     empty = section_card("What comes next", tag("p", "Give the history an item, and the ranking appears.", cls="dim"))
     ranking = _ranking_card(explorer, state) if state.history else empty
@@ -193,10 +187,8 @@ def _ranking_card(explorer: Explorer, state: State, k: int = 10) -> Markup:
     "The exact best items, and what became of those that were among them"
     best = top_items(explorer, state.history, state.before, k, state.width)
     if best.empty:
-        return section_card(
-            "What comes next",
-            tag("p", "Nothing is left: the history holds every item that the model has scored.", cls="dim"),
-        )
+        nothing = "Nothing is left: the history holds every item that the model has scored."
+        return section_card("What comes next", tag("p", nothing, cls="dim"))
     lines = [_hit(explorer, n + 1, o, bool(state.before)) for n, o in enumerate(best.to_dict("records"))]
     note = "probability · its factors along the ID" if "p" in best else "score"
     note += " · share of each part" if "lifts" in best else ""
@@ -286,10 +278,7 @@ def _beam_part(explorer: Explorer, state: State, best: pd.DataFrame) -> list[Any
     return [tag("div", head, tag("label", "width ", slider, tag("b", state.width)), cls="row apart"), text, lines, few]
 
 # %% ../../nbs/93_views.ipynb #debb8880
-def tree_view(
-    explorer: Explorer,
-    state: State,
-) -> list[Any]:
+def tree_view(explorer: Explorer, state: State) -> list[Any]:
     "The sunburst and the list of branches"
     nodes, level = tree_nodes(explorer, state.prefix, state.colour), len(state.prefix)
     below = nodes[nodes["depth"] == level + 1].sort_values("items", ascending=False, kind="stable")
@@ -365,10 +354,7 @@ def _whereabouts(explorer: Explorer, row: int) -> Markup:
     return tag("div", title, tag("div", buttons), cls="where")
 
 # %% ../../nbs/93_views.ipynb #45f4c98c
-def training_view(
-    explorer: Explorer,
-    state: State,
-) -> list[Any]:
+def training_view(explorer: Explorer, state: State) -> list[Any]:
     "An item's distributions at one of the kept epochs, and over all of them"
     epochs = list(explorer.kept)
     if not explorer.red:
