@@ -125,6 +125,14 @@ def _principal_components(
 # %% ../nbs/14_features.ipynb #8ffc61a9
 FEATURE_KINDS = ("tfidf", "encoder", "both")
 
+# %% ../nbs/14_features.ipynb #3cdb31e5
+def _of_all(items: pd.DataFrame, embeddings: Tensor | None, kind: str) -> Tensor:
+    "The embeddings; raises `InputError` unless there is one for each item"
+    if embeddings is None or len(embeddings) != len(items):
+        found = "none are given" if embeddings is None else f"{len(embeddings)} rows are given"
+        raise InputError(f"text features '{kind}': need embeddings of {len(items)} items, {found}")
+    return embeddings
+
 # %% ../nbs/14_features.ipynb #ce1defcc
 @dataclass(frozen=True)
 class TextFeatures:
@@ -152,18 +160,12 @@ class TextFeatures:
         if kind != "encoder":
             vectors, directions = _word_directions(items, tfidf_dim)
         if kind != "tfidf":
-            if embeddings is None or len(embeddings) != len(items):
-                found = "none are given" if embeddings is None else f"{len(embeddings)} rows are given"
-                raise InputError(f"text features '{kind}': need embeddings of {len(items)} items, {found}")
+            embeddings = _of_all(items, embeddings, kind)
             mean, components = _principal_components(embeddings, min(encoder_dim, len(items) - 1))
         return cls(kind, vectors, directions, mean, components)
 
-    def __call__(
-        self,
-        items: pd.DataFrame,  # Of the catalogue or new, `(n,)` rows
-        embeddings: Tensor | None = None,  # Of their texts, `(n, E)`
-    ) -> Tensor:  # `(n, F)` float32, rows of unit length; 0 where nothing of a text is known
-        "The features of items"
+    def __call__(self, items: pd.DataFrame, embeddings: Tensor | None = None) -> Tensor:  # `(n, F)` float32
+        "Features of items, known or new, in rows of unit length; 0 where nothing of a text is known"
         parts = []
         if self.vectors is not None and self.directions is not None:
             x = self.vectors([item_words(item) for item in items.to_dict("records")])

@@ -84,13 +84,17 @@ class CompiledTopK:
         self.model.fixed = compiled or (gpu and not searches)
         self.call = compile_call(self.run) if compiled else self.run
         if gpu and self.model.fixed:
-            self.graph, self.answer = record_call(self.run, self.device)
-            self.held = held_tensors(self.model)  # what is read, which others may drop
+            self.record()
 
     def run(self) -> tuple[Tensor, Tensor]:
         "Answer what stands in `histories`"
         with torch.no_grad(), torch.autocast(self.histories.device.type, torch.bfloat16, enabled=self.bf16):
             return self.model.best(self.histories, self.k, beam=self.beam)
+
+    def record(self) -> None:
+        "Record `run`, and hold what is read, which others may drop"
+        self.graph, self.answer = record_call(self.run, self.device)
+        self.held = held_tensors(self.model)
 
     def __call__(
         self,

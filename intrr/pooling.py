@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Self
 
 import torch
 import torch.nn.functional as F
@@ -26,9 +27,9 @@ POOLING_GRID: dict[str, Sequence[float]] = {
     "popularity": (0.0, 0.1, 0.2, 0.3, 0.5),
 }
 
-# %% ../nbs/46_pooling.ipynb #03022923
-class Pooled(Tunable):
-    "A network's log-probabilities, plus weighted transitions, less popularity"
+# %% ../nbs/46_pooling.ipynb #75c87ef7
+class _PooledParts(Tunable):
+    "What is pooled, and the constants of it"
 
     grid = POOLING_GRID
     open_ended = ("weight", "popularity")
@@ -46,10 +47,14 @@ class Pooled(Tunable):
         self.max_len = max(network.max_len, prior.max_len)
         self.log_counts = torch.log1p(counts.float()).to(network.device)
 
-    def weigh(self, **constants: float) -> Pooled:
+    def weigh(self, **constants: float) -> Self:
         "Take other constants"
         vars(self).update(constants)
         return self
+
+# %% ../nbs/46_pooling.ipynb #03022923
+class Pooled(_PooledParts):
+    "A network's log-probabilities, plus weighted transitions, less popularity"
 
     def scores(self, histories: Tensor, times: Tensor | None = None) -> Tensor:  # (B, N)
         "The parts of the score, added"

@@ -158,10 +158,9 @@ SMOOTHING_GRID: dict[str, Sequence[float]] = {
     "popularity": (0.0, 0.02, 0.05, 0.1),
 }
 
-# %% ../nbs/45_transitions.ipynb #077a080c
-@register("transitions", label="text-smoothed transitions", colour="#56B4E9")
-class TextTransitions(Tunable):
-    "Transition counts, smoothed by similar texts"
+# %% ../nbs/45_transitions.ipynb #28a81964
+class _SmoothingConstants(Tunable):
+    "The constants of `TextTransitions`"
 
     max_len = 50
     grid = SMOOTHING_GRID
@@ -181,6 +180,11 @@ class TextTransitions(Tunable):
     ):
         self.recency, self.forward, self.back, self.text = recency, forward, back, text
         self.tau, self.rho, self.popularity, self.decay, self.neighbours = tau, rho, popularity, decay, neighbours
+
+# %% ../nbs/45_transitions.ipynb #077a080c
+@register("transitions", label="text-smoothed transitions", colour="#56B4E9")
+class TextTransitions(_SmoothingConstants):
+    "Transition counts, smoothed by similar texts"
 
     def fit(
         self,
