@@ -58,7 +58,7 @@ def seed_everything(
 def pick_device(
     name: str | torch.device = "auto",  # `auto`, `cpu`, `cuda`, `cuda:1`, `mps`
 ) -> torch.device:  # A device that exists
-    "The device called `name`; each process of a launcher gets its own GPU; raises `InputError` if there is no such device"
+    "The device called `name`; each process of a launcher has its own GPU; raises `InputError` if it does not exist"
     if str(name) == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     if str(name) == "cuda" and int(os.environ.get("WORLD_SIZE", "1")) > 1:
@@ -251,9 +251,7 @@ def _commit(
         return None
 
 # %% ../nbs/00_core.ipynb #c0de0002
-CODE_COMMITS = [
-    c for c in [_commit(globals().get("__file__"))] if c
-]  # Of the code that this process runs: one commit, or none
+CODE_COMMITS = [c for c in [_commit(globals().get("__file__"))] if c]  # Of the code that this process runs: one or none
 
 # %% ../nbs/00_core.ipynb #d1583c66
 def environment(

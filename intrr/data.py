@@ -228,7 +228,7 @@ class Dataset:
         return Split(self, "train", self.offsets[:-1], stop, None)
 
     def valid(self) -> Split:
-        "Validation histories and targets, for choosing constants with the fit `train`; raises `InputError` without rows"
+        "Validation histories and targets, for choosing constants with fit `train`; raises `InputError` without rows"
         return _held_out(self, "valid")
 
     def test(self) -> Split:

@@ -210,7 +210,7 @@ def make_catalogue(
     n_users: int = 4000,
     seed: int = 0,
 ) -> Dataset:  # Named `synthetic`; its items also have `category`, `community`, `stage`, `home` and `twin`
-    "A catalogue with planted preferences, the same for a seed in every process; raises `InputError` for impossible sizes"
+    "A catalogue with planted preferences, determined by the seed; raises `InputError` for impossible sizes"
     if not 2 * len(_KINDS) <= n_items <= MAX_ITEMS:
         raise InputError(f"n_items is {n_items}; the synthetic catalogue has {2 * len(_KINDS)} to {MAX_ITEMS} items")
     if n_users < 1 or seed < 0:
