@@ -1,9 +1,9 @@
 """Every notebook as it is written, and those that export a module also in library mode.
 
 As written, the notebook's own copy of the exported code is run. In library mode the exported cells are skipped and the
-generated module takes their place. That the module is the notebook's code, and that each name in it is known, is tested
-elsewhere (`test_sync`, and `ty` in `test_quality`), so a second run of the same assertions is kept for `INTRR_SLOW`; but
-for notebooks with cells flagged `data`, which run in library mode only.
+generated module takes their place. That the module is the notebook's code, and that each name in it is known, is
+tested elsewhere (`test_sync`, and `ty` in `test_quality`), so a second run of the same assertions is kept for
+`INTRR_SLOW`, except where cells are flagged `data`: those run in library mode only.
 
 Where the real data are at hand, the cells flagged `data` run once, but for those that are flagged `slow` as well."""
 
