@@ -112,14 +112,7 @@ def model_card(
     where = "They come with the package." if run.setup.data == "synthetic" else "They are in the folder `data`."
     where = where if told else f"The data are not in it. {why}"
     parts = f", with the parts `{record['parts']}`" if record and record.get("parts") else ""
-    named: dict[str, Any] = {
-        "licence": licence,
-        "label": info.label,
-        "name": name,
-        "model": model,
-        "parts": parts,
-        "has": has,
-    }
-    named |= {"address": address, "data": "" if told else f', data="path/to/{name}"', "where": where}
+    named: dict[str, Any] = {"licence": licence, "label": info.label, "name": name, "model": model, "parts": parts}
+    named |= {"address": address, "data": "" if told else f', data="path/to/{name}"', "has": has, "where": where}
     named |= {"levels": run.sids.levels, "quantizer": run.setup.quantizer, "fingerprint": data_fingerprint(d)}
     return _CARD.format(**named, metrics=metrics_section(record), limits=limits_section(run, record))
