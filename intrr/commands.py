@@ -221,7 +221,7 @@ def tune(
 @command("runs/beauty --model intrr")
 def evaluate(
     run: Positional[Path | None] = None,  # Run folder; default: the newest one under runs, or none with --data
-    model: str = "intrr",  # A trained model, or popularity, counts, knn or transitions
+    model: str = "intrr",  # A trained model, or popularity, counts, knn, similarity or transitions
     data: str | None = None,  # Dataset folder, or synthetic; beside a run, where its data lie now; default: the run's
     ties: int = 0,  # Seed of the second evaluation, ties shuffled, of what needs no training
     protocol: str | None = None,  # With --data: leave-one-out, shuffled, last-day, temporal, cold; default: two orders
@@ -247,7 +247,7 @@ def recommend(
     history: tuple[str, ...] = (),  # Item ids, oldest first; needed, or a user
     user: str | None = None,  # A user of the data, in the place of a history
     k: int = 10,  # Items to recommend
-    model: str = "intrr",  # A trained model, or popularity, counts, knn or transitions
+    model: str = "intrr",  # A trained model, or popularity, counts, knn, similarity or transitions
     data: str | None = None,  # Where its data lie now, or newer data, with more of everything; default: the run's
     device: str = "auto",  # cpu, cuda, cuda:1, …; auto: the GPU where there is one
     json: bool = False,  # Print one JSON object

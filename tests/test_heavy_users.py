@@ -36,7 +36,7 @@ used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (used + 1_500_000_000,) * 2)  # a padded matrix of all users has 10 GB
 health_card(random_sids(shop.n_items, size=8), dataset=data)
 next_items(data)
-for name in ("counts", "knn", "transitions", "popularity"):
+for name in ("counts", "knn", "similarity", "transitions", "popularity"):
     model = MODELS[name].make().fit(data)
     assert torch.isfinite(rank_targets(model, data.test(), progress=False)["unmasked"]).all()
 for who, seen, when in given(data, [*shop.users[:300], 99_999_999]):

@@ -1,7 +1,9 @@
-"""Every notebook as it is written, and those that export a module a second time, in library mode.
+"""Every notebook as it is written, and those that export a module also in library mode.
 
 As written, the notebook's own copy of the exported code is run. In library mode the exported cells are skipped and the
-generated module takes their place, so that prose and assertions test the package.
+generated module takes their place. That the module is the notebook's code, and that each name in it is known, is
+tested elsewhere (`test_sync`, and `ty` in `test_quality`), so a second run of the same assertions is kept for
+`INTRR_SLOW`, except where cells are flagged `data`: those run in library mode only.
 
 Where the real data are at hand, the cells flagged `data` run once, but for those that are flagged `slow` as well."""
 
@@ -16,6 +18,7 @@ from intrr.runs import Run
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = notebooks()
 EXPORTING = [p for p in NOTEBOOKS if "default_exp" in p.read_text(encoding="utf-8")]
+WITH_DATA = [p for p in EXPORTING if '"#| data' in p.read_text(encoding="utf-8")]
 DATA = Path(os.environ.get("INTRR_DATA", ROOT.parent / "shared/data"))  # where the notebooks look for it
 FLAGS = ("data",) if all((DATA / name).is_dir() for name in ("beauty", "sports", "toys")) else ()
 
@@ -31,8 +34,14 @@ def test_as_written(path):
     execute(path, () if path in EXPORTING else FLAGS)
 
 
-@pytest.mark.parametrize("path", EXPORTING, ids=lambda p: p.stem)
+@pytest.mark.parametrize("path", WITH_DATA, ids=lambda p: p.stem)
 def test_in_library_mode(path):
+    execute(path, FLAGS, library=True)
+
+
+@pytest.mark.skipif("INTRR_SLOW" not in os.environ, reason="the same assertions twice; set INTRR_SLOW to run them")
+@pytest.mark.parametrize("path", [p for p in EXPORTING if p not in WITH_DATA], ids=lambda p: p.stem)
+def test_in_library_mode_too(path):
     execute(path, FLAGS, library=True)
 
 
