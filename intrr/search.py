@@ -89,24 +89,36 @@ def import_optuna() -> Any:
 def open_study(
     path: Path,  # An SQLite file, created if missing
     facts: dict[str, Any],  # Facts that define the study
-    seed: int = 0,  # Seed of the sampler
-) -> Any:  # An Optuna study
-    "A new study, or the one in the file; raises `InputError` if it is damaged or has other facts"
-    optuna, known = import_optuna(), path.exists()
+    seed: int | None = None,  # Seed of the sampler; default: that of the study in the file, else 0
+) -> Any:  # An Optuna study; its attribute `facts` also has the `seed`
+    "A new study, or the one in the file; raises `InputError` if it is damaged or has other facts or another seed"
+    optuna = import_optuna()
     path.parent.mkdir(parents=True, exist_ok=True)
-    told = json.loads(json.dumps(to_jsonable(facts)))
     try:
         how = {"study_name": "recipe", "storage": f"sqlite:///{path}", "load_if_exists": True, "direction": "maximize"}
         study = optuna.create_study(**how, pruner=optuna.pruners.MedianPruner(n_startup_trials=4, n_warmup_steps=1))
-        study.sampler = optuna.samplers.TPESampler(seed=seed + len(study.trials))  # other choices after each start
-        seen = study.user_attrs.get("facts")
+        seen = study.user_attrs.get("facts") or {}
+        began = int(seen["seed"]) if seen else None
     except Exception as e:
         why = (str(e).splitlines() or [type(e).__name__])[0]
         raise InputError(f"{path}: no study ({why:.80}); remove it, or replace it with --overwrite") from e
-    if known and seen is not None and (changed := [k for k in told if seen.get(k) != told[k]]):
+    told = json.loads(json.dumps(to_jsonable(facts)))
+    if seen and (changed := [k for k in told if seen.get(k) != told[k]]):
         raise InputError(f"{path}: a study with another {' and '.join(changed)}; replace it with --overwrite")
+    if began is not None and seed not in (None, began):
+        ways = "leave the seed out, or replace the study with --overwrite"
+        raise InputError(f"{path}: a study with the seed {began}, not {seed}; {ways}")
+    told["seed"] = next(s for s in (began, seed, 0) if s is not None)
+    study.sampler = optuna.samplers.TPESampler(seed=told["seed"] + len(study.trials))  # other choices after each start
     study.set_user_attr("facts", told)
     return study
+
+# %% ../nbs/68_search.ipynb #1eb70482
+def study_seed(
+    study: Any,  # An Optuna study
+) -> int:
+    "Seed of the sampler, and of the weights and batches of each trial"
+    return study.user_attrs["facts"]["seed"]
 
 # %% ../nbs/68_search.ipynb #7fddfdac
 def ended_trials(
@@ -175,7 +187,7 @@ def search_recipe(
     base: Recipe | None = None,  # Fields that are not searched; default: the model's own recipe
     spans: Sequence[Span] = (),  # Default: `search_space()`
     trials: int = 20,  # Total number, including earlier calls
-    seed: int = 0,  # Seed of sampler, weights and batches
+    seed: int | None = None,  # Seed of sampler, weights and batches; default: that of a continued study, else 0
     device: str = "auto",
     progress: bool = True,  # Print one line per trial
     overwrite: bool = False,  # Replace an earlier study
@@ -184,13 +196,7 @@ def search_recipe(
     spans = list(spans) or search_space()
     base = base or Recipe()
     path = run.folder / f"tune-{model}" / "study.db"
-    facts = {
-        "model": model,
-        "recipe": base,
-        "space": spans,
-        "seed": seed,
-        **weights_origin(model, run.sids, run.dataset),
-    }
+    facts = {"model": model, "recipe": base, "space": spans, **weights_origin(model, run.sids, run.dataset)}
     with file_lock(path.with_name(".lock")) as ours:
         if not ours:
             raise InputError(f"{path.parent}: another process searches here; wait, or use another run folder")
@@ -198,7 +204,7 @@ def search_recipe(
             path.unlink(missing_ok=True)
         study = open_study(path, facts, seed)
         restart_stopped(study)
-        train = trial_of(run, model, base, spans, seed=seed, device=device, progress=False)
+        train = trial_of(run, model, base, spans, seed=study_seed(study), device=device, progress=False)
         left = max(0, trials - len(ended_trials(study)))
         tell = [lambda s, trial: print(trial_text(s, trial, trials), file=sys.stderr)] if progress else []
         study.optimize(train, n_trials=left, catch=(InputError,), callbacks=tell)
