@@ -35,7 +35,7 @@ from .recipes import Recipe, change_recipe
 from .recommenders import model_info, model_names
 from .sequence_models import build_model
 from .records import Results, table
-from .search import best_words, ended_trials, search_recipe, search_space
+from .search import best_words, ended_trials, search_recipe, search_space, study_seed
 from .report import describe_items, recommend_after, recommendation_text, results_table, write_report
 from .sharing import push_run
 from .sids import SemanticIDs
@@ -109,7 +109,7 @@ def import_(
     overwrite: bool = False,  # Replace a dataset that is there
     json: bool = False,  # Print one JSON object
 ) -> dict[str, Any]:  # The folder, and how much is in it
-    "Make a dataset folder from tables (CSV, parquet, JSON lines), RecBole, MovieLens or Amazon files"
+    "Make a dataset folder from tables (CSV, parquet, JSON lines), RecBole, MovieLens, Amazon or GRID files"
     if out is None:
         raise InputError("import: name the dataset folder to be made, such as --out data/shop")
     columns = {"user": user, "item": item, "time": time, "id": id}
@@ -198,7 +198,7 @@ def tune(
     recipe: tuple[str, ...] = (),  # Fields to change for all trials, such as epochs=5; default: none
     size: str | None = None,  # recommended, laptop, large, published or trial; default: recommended
     parts: str | None = None,  # ids, item, text or all (with what is counted); default: all, or ids if that is all
-    seed: int = 0,  # Of choices, weights, batches and dropout
+    seed: int | None = None,  # Of choices, weights, batches and dropout; default: 0, or that of the search that goes on
     overwrite: bool = False,  # Replace an earlier search
     device: str = "auto",  # cpu, cuda, cuda:1, …; auto: the GPU where there is one
     json: bool = False,  # Print one JSON object
@@ -210,7 +210,7 @@ def tune(
     spans, here = search_space(search), Run.open(run or latest_run())
     base = change_recipe(here.recipe(model, size, parts or default_parts(model, size)), recipe)
     study = search_recipe(here, model, base, spans, trials, seed, device, overwrite=overwrite)
-    words = best_words(study)
+    words, seed = best_words(study), study_seed(study)
     print(f"{len(ended_trials(study))} trials, best validation Recall@10 {study.best_value:.4f}, reached again by")
     more = [f"--{name} {value}" for name, value in (("size", size), ("parts", parts), ("seed", seed or None)) if value]
     print(" ".join(["intrr train", str(here.folder), "--model", model, *more, "--recipe", *recipe, *words]))

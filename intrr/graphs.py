@@ -21,15 +21,15 @@ from .sequence_models import SequenceModel
 __all__ = ['CompiledTopK']
 
 # %% ../nbs/52_graphs.ipynb #704d283b
-KERNELS = ("CPP", "CPP,ATEN")  # Of products: written for each shape; or, if one cannot be, the faster one of its two
+KERNELS = ("CPP", "CPP,ATEN")  # Kernels of products: generated per shape; or, if that fails, the faster of two
 
 
 @torch.no_grad()
 def compile_call(
-    call: Callable[[], Any],  # Of fixed shapes, with gradients off; run once as it is, to make what is kept
-) -> Callable[[], Any]:  # The same, with the weights as constants; to be called with gradients off
-    "Compile for a CPU; raises `InputError` where that cannot be done"
-    from torch._dynamo import config, exc  # here, as they take seconds to import
+    call: Callable[[], Any],  # Fixed shapes, gradients off; run once to fill the caches
+) -> Callable[[], Any]:  # The compiled call, with constant weights; call it with gradients off
+    "Compile for a CPU; raises `InputError` if this fails"
+    from torch._dynamo import config, exc  # imported here, because the import takes seconds
     from torch._inductor import config as inductor
 
     call()
@@ -46,23 +46,23 @@ def compile_call(
 
 # %% ../nbs/52_graphs.ipynb #cb6ffd0b
 class CompiledTopK:
-    "The best items for histories of one shape: recorded once and replayed on a GPU, compiled if wanted on a CPU"
+    "The best items for histories of one shape: recorded and replayed on a GPU, optionally compiled on a CPU"
 
     def __init__(
         self,
-        model: SequenceModel,  # Put in `eval` mode. Not to be trained on: what is recorded does not see other weights
+        model: SequenceModel,  # Set to `eval` mode; do not train it further, recordings do not follow the weights
         batch: int,  # Users per request
-        length: int,  # Places of a history; shorter ones are padded with -1
+        length: int,  # Length of the histories; shorter ones are padded with -1
         k: int = 10,  # Items to recommend
         beam: int | None = None,  # Width of the beam; default: as in `topk`
-        precision: str = "fp32",  # `fp32`, or `bf16`: should be faster on a GPU; the backbone rounds to three digits
-        compiled: bool = False,  # On a CPU; wants a C++ compiler and half a minute. Raises `InputError` if it cannot be
+        precision: str = "fp32",  # `fp32`, or `bf16`: three digits in the backbone, should be faster on a GPU
+        compiled: bool = False,  # On a CPU; needs a C++ compiler and half a minute; raises `InputError` if it fails
     ):
         check_beam(k, beam)
         self.model: SequenceModel = own_parts(model.eval())  # ty: ignore[invalid-assignment]
         self.k, self.beam, self.bf16, self.device = k, beam, precision == "bf16", model.device
         self.histories = F.pad(torch.zeros(batch, 1, dtype=torch.long), (0, length - 1), value=-1).to(self.device)
-        searches = beam is None and getattr(model, "bounded", False)  # in as many steps as it needs: not to be recorded
+        searches = beam is None and getattr(model, "bounded", False)  # the number of steps varies: cannot be recorded
         gpu, self.graph = self.device.type == "cuda", None
         if compiled and (gpu or searches):
             why = "a GPU records requests" if gpu else "branch and bound has no fixed number of steps; give a beam"
@@ -73,12 +73,12 @@ class CompiledTopK:
             self.record()
 
     def run(self) -> tuple[Tensor, Tensor]:
-        "Answer what stands in `histories`"
+        "Answer the request in `histories`"
         with torch.no_grad(), torch.autocast(self.histories.device.type, torch.bfloat16, enabled=self.bf16):
             return self.model.best(self.histories, self.k, beam=self.beam)
 
     def record(self) -> None:
-        "Run a few times beside, as a recording wants it, then record; and hold what is read, which others may drop"
+        "Run a few times on a side stream, then record; keeps references to all tensors that are read"
         with torch.cuda.device(self.device):
             here, beside = torch.cuda.current_stream(self.device), torch.cuda.Stream(self.device)
             beside.wait_stream(here)

@@ -31,7 +31,7 @@ class HashedEmbedding(nn.Embedding):
     "Two rows of a small table, added (Svenstrup et al. 2017, without importance weights)"
 
     def forward(self, input: Tensor) -> Tensor:
-        "`(...)` whole numbers to `(..., dim)`"
+        "`(...)` integers to `(..., dim)`"
         hashes = torch.stack([input * 2654435761 + 40503, input * 2246822519 + 374761393], -1) % (2**32 - 5)
         return super().forward(hashes % self.num_embeddings).sum(-2)
 
@@ -40,7 +40,7 @@ def uid_table(
     n_items: int,  # Catalogue size $N$
     recipe: Recipe,
 ) -> nn.Embedding:  # Item rows to $u_i$
-    "The UID embeddings: a row per item or hashed, with sparse gradients where the optimiser is row-wise"
+    "The UID embeddings: one row per item, or hashed; sparse gradients for the row-wise optimiser"
     sparse, hashed, dim = recipe.uid_optimizer == "rowwise", recipe.uid_buckets, recipe.uid_dim or recipe.dim
     table = HashedEmbedding(hashed, dim, sparse=sparse) if hashed else nn.Embedding(n_items, dim, sparse=sparse)
     std = (1.0 if recipe.uid_dim else dim**-0.5) * (0.5**0.5 if hashed else 1.0)
@@ -57,7 +57,7 @@ class IntRRTokens(ItemTokens):
         self,
         sids: SemanticIDs,  # Stage-1 Semantic IDs, unique
         recipe: Recipe | None = None,  # Default: `Recipe()`
-        features: Tensor | None = None,  # Text features of the items, `(N, F)`, where the recipe has text
+        features: Tensor | None = None,  # Text features of the items, `(N, F)`, if the recipe has text
     ):
         super().__init__(sids.n_items, recipe or Recipe())
         r, sids = self.recipe, widen_digit(sids, self.recipe)
@@ -82,7 +82,7 @@ class IntRRTokens(ItemTokens):
         items: Tensor,  # Item rows, `(n,)`
         vectors: Tensor | None = None,  # Their $v_i$, `(n, width)`, if they are known
     ) -> Tensor:  # $g_i$, `(n, d)`
-        "$g_i = W v_i + b$, or the scaled item vector where the recipe has no projection"
+        "$g_i = W v_i + b$, or the scaled item vector if the recipe has no projection"
         with unrounded(self.device):  # the codes of an item must not depend on the precision of a step
             v = self.item_vectors(items) if vectors is None else vectors
             return v * self.recipe.dim**0.5 if self.project is None else self.project(v)
@@ -109,10 +109,10 @@ class IntRRTokens(ItemTokens):
 
 # %% ../nbs/42_intrr_model.ipynb #dc1f74fa
 def occurrence_weights(
-    items: Tensor,  # Item rows, `(n,)`, -1 for none; places of `whole`
-    whole: Tensor,  # All places of the batch, `(B, T)`
-) -> Tensor:  # `(n,)`; over all places of the batch the sum is 1, an item's share is the same for all items
-    "Weights of places, by which a sum over places is a mean over distinct items"
+    items: Tensor,  # Item rows, `(n,)`, -1 for none; positions of `whole`
+    whole: Tensor,  # All positions of the batch, `(B, T)`
+) -> Tensor:  # `(n,)`; the sum over the batch is 1, with the same share for each item
+    "Weights that make a sum over positions a mean over distinct items"
     order = whole.flatten().sort().values
 
     def share(i: Tensor) -> Tensor:
@@ -125,7 +125,7 @@ def occurrence_weights(
 def targets_behind(
     sequences: Tensor,  # Item rows, `(B, T + 1)`, right-padded with -1
 ) -> Tensor:  # `(B, T)` long
-    "How many targets stand behind each place: the number of prefixes that hold it"
+    "Number of later targets at each position: the number of prefixes that contain it"
     return (sequences[:, 1:] >= 0).flip(1).cumsum(1).flip(1)
 
 # %% ../nbs/42_intrr_model.ipynb #44018fcd
@@ -156,8 +156,8 @@ class IntRRLosses(IntRRTokens):
     def recommendation_loss(
         self,
         h: Tensor,  # States, `(n, d)`
-        target: Tensor,  # Item rows, `(n,)`; -1 where there is none
-        count: Tensor | None = None,  # What the sum is divided by; default: the number of targets
+        target: Tensor,  # Item rows, `(n,)`; -1 for none
+        count: Tensor | None = None,  # Divisor of the sum; default: the number of targets
         vectors: Tensor | None = None,  # $v_i$ of all items, `(N, d)`, for the item term
     ) -> Tensor:  # Nats per target
         "Cross-entropy under the recipe's normaliser; level by level with teacher forcing unless it is `catalogue`"
@@ -167,7 +167,7 @@ class IntRRLosses(IntRRTokens):
         return self.level_loss(logits, target, count)
 
 # %% ../nbs/42_intrr_model.ipynb #b4e6edf7
-ITEM_PART = {"item_term": True, "normaliser": "catalogue"}  # What the part `item` of the score changes
+ITEM_PART = {"item_term": True, "normaliser": "catalogue"}  # Fields changed by the part `item` of the score
 
 # %% ../nbs/42_intrr_model.ipynb #85b52e7a
 @register(
@@ -184,29 +184,29 @@ class IntRR(IntRRLosses):
     "Integrated recommendation with a Recursive-Assignment Network (arXiv 2602.20704)"
 
     def term_vectors(self) -> Tensor | None:
-        "$v_i$ of all items, `(N, d)`, where the score has the item term $h \\cdot v_i$"
+        "$v_i$ of all items, `(N, d)`, if the score has the item term $h \\cdot v_i$"
         return self.catalogue_vectors() if self.recipe.item_term else None
 
     def item_scores(self, states: Tensor) -> Tensor:
-        "Exact scores along each item's ID, as decoding normalises them, and the item term"
+        "Exact scores along each item's ID with the normaliser of decoding, plus the item term"
         return self.scorer.scores(states, self.recipe.decoding, self.term_vectors())
 
     @torch.no_grad()
     def scores(self, histories: Tensor, times: Tensor | None = None) -> Tensor:
-        "Scores of all items, `(B, N)`; with `exact=False` $-\\infty$ for what the beam does not meet"
+        "Scores of all items, `(B, N)`; with `exact=False` $-\\infty$ for items that the beam does not find"
         if self.recipe.exact:
             return super().scores(histories, times)
         return spread_scores(*self.best(histories, min(self.recipe.beam, self.n_items), times), self.n_items)
 
     @property
     def bounded(self) -> bool:
-        "Whether the exact best are found by branch and bound"
+        "Whether the exact best items are found by branch and bound"
         return not self.recipe.item_term and self.scorer.searches(self.recipe.decoding)
 
     def best(
         self, histories: Tensor, k: int, times: Tensor | None = None, beam: int | None = None
     ) -> tuple[Tensor, Tensor]:
-        "Exact, unless a beam is asked for or the recipe has one"
+        "Exact, unless a beam is given or the recipe has one"
         if beam is not None and self.recipe.item_term:
             raise InputError(f"beam = {beam}: a beam walks the IDs alone; this model has an item term; leave it out")
         h, normaliser = self.user_states(histories, times), self.recipe.decoding  # (B, d)

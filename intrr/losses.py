@@ -38,8 +38,8 @@ class _CrossEntropy(torch.autograd.Function):
 # %% ../nbs/36_losses.ipynb #6041e2be
 def catalogue_cross_entropy(
     scores: Tensor,  # `(N, n)`
-    target: Tensor,  # Item rows, `(n,)`; -1 where there is none
-    count: Tensor | None = None,  # What the sum is divided by; default: the number of targets
+    target: Tensor,  # Item rows, `(n,)`; -1 for none
+    count: Tensor | None = None,  # Divisor of the sum; default: the number of targets
 ) -> Tensor:  # Mean negative log-likelihood, nats
     "Softmax cross-entropy over all items, in at least 32 bits"
     real, scores = target >= 0, scores.to(torch.promote_types(scores.dtype, torch.float32))
@@ -50,7 +50,7 @@ def catalogue_cross_entropy(
 def level_cross_entropy(
     logits: Sequence[Tensor],  # Per level, `(n, K_l)` each
     codes: Tensor,  # `(n, L)`
-    weight: Tensor,  # Of each row, `(n,)`
+    weight: Tensor,  # Weight of each row, `(n,)`
 ) -> Tensor:  # Sum over the levels and the weighted rows, nats
     "$\\sum_l CE(s^l, y^l)$, in at least 32 bits"
     logits = [s.to(torch.promote_types(s.dtype, torch.float32)) for s in logits]
@@ -82,7 +82,7 @@ class LevelLoss(nn.Module):
         self,
         s: Tensor,  # A level's logits, `(n, K_l)`
         level: int,
-        parent: Tensor,  # Prefixes that the targets continue, `(n,)`
+        parent: Tensor,  # Prefixes of the targets, `(n,)`
     ) -> Tensor:  # `(n, C)` with `C` the largest number of children; $-\infty$ in empty places
         "The logits of the codes that continue a prefix to some item"
         code, first, count = (self.get_buffer(f"{name}{level}") for name in ("code", "first", "count"))
@@ -93,8 +93,8 @@ class LevelLoss(nn.Module):
     def forward(
         self,
         logits: Sequence[Tensor],  # Per level, `(n, K_l)` each, under teacher forcing
-        target: Tensor,  # Item rows, `(n,)`; -1 where there is none
-        count: Tensor | None = None,  # What the sum is divided by; default: the number of targets
+        target: Tensor,  # Item rows, `(n,)`; -1 for none
+        count: Tensor | None = None,  # Divisor of the sum; default: the number of targets
     ) -> Tensor:  # Nats per target
         "Sum over the levels, mean over the targets, in at least 32 bits"
         real, item = target >= 0, target.clamp(min=0)

@@ -53,8 +53,8 @@ def weights_origin(
     model: str,  # A name in `MODELS`
     sids: SemanticIDs,
     dataset: Dataset,
-) -> dict[str, str]:  # By what
-    "Fingerprints of what weights are of, by which weights of other IDs, data or another model are refused"
+) -> dict[str, str]:  # Fingerprints by name
+    "Fingerprints stored with weights, so that weights for other IDs, data or models are refused"
     return {"model": model, "data": data_fingerprint(dataset), "sids": sids_fingerprint(sids)}
 
 # %% ../nbs/64_pipeline.ipynb #cba680cb
@@ -64,13 +64,13 @@ def train_model(
     sids: SemanticIDs,
     dataset: Dataset,
     seed: int = 0,
-    checkpoint: Path | None = None,  # Written on the way, as `train_network` does
-    resume: bool = False,  # Go on from the checkpoint, if it is there
+    checkpoint: Path | None = None,  # File for checkpoints, see `train_network`
+    resume: bool = False,  # Continue from the checkpoint, if it exists
     device: str = "auto",
     progress: bool = True,
-    on_epoch: Callable[[int, SequenceModel], Any] = lambda epoch, model: None,  # Called before the first epoch as well
-    features: Tensor | None = None,  # Text features of the items, `(N, F)`, where the recipe has text
-    callbacks: Callbacks = (),  # As in `train_network`
+    on_epoch: Callable[[int, SequenceModel], Any] = lambda epoch, model: None,  # Also called before the first epoch
+    features: Tensor | None = None,  # Text features of the items, `(N, F)`, if the recipe has text
+    callbacks: Callbacks = (),  # As for `train_network`
 ) -> tuple[SequenceModel, dict[str, Any]]:  # The model, ready to score, and how it was trained
     "Build a model and train it"
     seed_everything(seed)
@@ -86,12 +86,12 @@ def train_model(
 # %% ../nbs/64_pipeline.ipynb #dd606032
 def load_model(
     path: str | Path,  # Weights that `Run.train` wrote
-    sids: SemanticIDs,  # That it was trained on
+    sids: SemanticIDs,  # IDs that it was trained on
     device: str = "auto",
-    features: Tensor | None = None,  # Text features of the items, `(N, F)`, where it was trained with them
-    model: str | None = None,  # What it must be, if only one will do
-) -> tuple[SequenceModel, dict[str, Any]]:  # The model, ready to score, and what it was trained with
-    "A trained model; raises `InputError` if the file is damaged, no model's, of another model or of other IDs"
+    features: Tensor | None = None,  # Text features of the items, `(N, F)`, if it was trained with them
+    model: str | None = None,  # Required name of the model; default: any
+) -> tuple[SequenceModel, dict[str, Any]]:  # The model, ready to score, and how it was trained
+    "A trained model; raises `InputError` if the file is damaged, or of another model or other IDs"
     weights, meta = load_tensors(path)
     try:
         if model and meta["model"] != model:
@@ -109,10 +109,10 @@ def load_model(
 def make_record(
     e: Experiment,
     metrics: Mapping[str, Mapping[str, float]],  # By protocol
-    seconds: float,  # That the evaluation took
-    meta: Mapping[str, Any],  # How it was trained, see `train_model`; of a tuned baseline what was `chosen`
+    seconds: float,  # Duration of the evaluation
+    meta: Mapping[str, Any],  # How it was trained, see `train_model`; or what was `chosen` for a baseline
     device: str | torch.device = "cpu",
-    lists: Mapping[str, float] | None = None,  # What `beyond_accuracy` gave
+    lists: Mapping[str, float] | None = None,  # From `beyond_accuracy`
 ) -> dict[str, Any]:
     "The record of an experiment"
     now, times = to_jsonable(meta.get("progress")) or {}, {"evaluate": seconds}
@@ -132,8 +132,8 @@ def make_record(
 # %% ../nbs/64_pipeline.ipynb #f934bb33
 def compared_models(
     model: Recommender,
-) -> dict[str, Recommender]:  # By the name that stands before the mask in the ranks
-    "What is evaluated with a model: exact scores with those of a beam, and the network of a pooled one alone"
+) -> dict[str, Recommender]:  # By the prefix of their names in the ranks
+    "Models evaluated with a model: exact scores for a beam, and the network of a pooled model"
     if isinstance(model, IntRR) and not model.recipe.exact:
         return {"exact": model.decoded(exact=True)}
     return {"alone": model.network} if isinstance(model, Pooled) else {}
@@ -143,8 +143,8 @@ def rank_and_list(
     model: Recommender,  # Trained or fitted
     dataset: Dataset,
     progress: bool = True,
-) -> tuple[dict[str, Tensor], dict[str, float]]:  # What `rank_targets` and `beyond_accuracy` give
-    "Ranks of the test part, and what the lists of ten show of the catalogue, the history left out where that is right"
+) -> tuple[dict[str, Tensor], dict[str, float]]:  # From `rank_targets` and `beyond_accuracy`
+    "Ranks of the test part, and the coverage, tail share and novelty of the lists of ten"
     test, mask = dataset.test(), masks_history(dataset)
     lists = torch.empty(len(test), min(10, dataset.n_items), dtype=torch.long)
 
@@ -163,7 +163,7 @@ def evaluate_experiment(
     device: str = "auto",
     progress: bool = True,
 ) -> tuple[dict[str, Any], dict[str, Tensor]]:  # The record, and the ranks that its metrics come from
-    "Score the test split once, and with it what `compared_models` gives"
+    "Score the test split once, together with the models of `compared_models`"
     with stopwatch() as clock:
         found, lists = rank_and_list(model, dataset, progress)
     for name, other in compared_models(model).items():

@@ -29,12 +29,12 @@ __all__ = ['QUANTIZERS', 'nearest_codeword', 'kmeans_plus_plus', 'kmeans', 'mini
            'ResidualQuantizer', 'RKMeans', 'compare_quantizers']
 
 # %% ../nbs/22_quantizers.ipynb #47791c9a
-_GPU_FROM = 10**10  # Products of two numbers in a search from which on a GPU is asked, if faiss has one; not measured
+_GPU_FROM = 10**10  # Multiplications per search from which a GPU is used, if faiss supports it; not measured
 
 
 @cache
-def _gpu_resources() -> Any:  # None where faiss has no GPU
-    "What faiss wants in order to compute on a GPU; made once, as it takes memory there"
+def _gpu_resources() -> Any:  # None if faiss has no GPU support
+    "GPU resources of faiss; made once, because they take GPU memory"
     able = hasattr(faiss, "StandardGpuResources") and faiss.get_num_gpus() > 0
     return faiss.StandardGpuResources() if able else None
 
@@ -54,9 +54,9 @@ def kmeans_plus_plus(
     x: Tensor,  # (N, d)
     size: int,  # Codewords to draw
     generator: torch.Generator,  # Source of the draws
-    trials: int | None = None,  # Draws per codeword, the best of which is kept; default: 2 + log(size)
+    trials: int | None = None,  # Draws per codeword, of which the best is kept; default: 2 + log(size)
 ) -> Tensor:  # (size, d) rows of `x`
-    "Greedy k-means++ start (Arthur and Vassilvitskii 2007); with one trial the plain one"
+    "Greedy k-means++ start (Arthur and Vassilvitskii 2007); plain k-means++ with one trial"
     dist, rows, trials = torch.full((len(x),), torch.inf), [], trials or 2 + int(math.log(size))
     for _ in range(size):
         weight = dist if rows and dist.sum() > 0 else torch.ones_like(dist)
@@ -73,7 +73,7 @@ def _codeword_means(
     codes: Tensor,  # (N,) codeword of each row
     size: int,  # Number of codewords
 ) -> tuple[Tensor, Tensor]:  # (size, d) mean of the rows of each codeword, (size,) number of them
-    "Average the rows of each codeword; the mean of none is 0"
+    "Average the rows of each codeword; 0 for a codeword without rows"
     total = torch.zeros(size, x.shape[1], dtype=torch.float64).index_add_(0, codes, x.double())
     count = torch.bincount(codes, minlength=size)
     return (total / count.clamp(min=1)[:, None]).to(x.dtype), count
@@ -81,13 +81,13 @@ def _codeword_means(
 # %% ../nbs/22_quantizers.ipynb #960c08f5
 @dataclass(frozen=True)
 class KMeansResult:
-    "What k-means found"
+    "The result of k-means"
 
     codebook: Tensor  # (K, d)
     codes: Tensor  # (N,)
     inertia: float  # Sum of squared distances
     iterations: int
-    resets: int  # Dead codewords that were set anew
+    resets: int  # Number of dead codewords that were reset
     converged: bool  # Whether the last iteration changed nothing
 
     def summary(self) -> dict[str, Any]:
@@ -98,8 +98,8 @@ class KMeansResult:
 def kmeans(
     x: Tensor,  # (N, d) float32
     codebook: Tensor,  # (K, d) the start
-    max_iter: int = 300,  # Iterations at most
-    reset: bool = True,  # Set dead codewords on the farthest items
+    max_iter: int = 300,  # Maximum number of iterations
+    reset: bool = True,  # Move dead codewords to the farthest items
 ) -> KMeansResult:
     "Lloyd's iteration from a given start until no assignment changes"
     codes, dist = nearest_codeword(x, codebook)
@@ -115,7 +115,7 @@ def kmeans(
 
 
 def _reset_farthest(codebook: Tensor, dead: Tensor, x: Tensor, dist: Tensor) -> int:
-    "Set the dead codewords, in place, on the rows of `x` that are farthest from their own; how many there were"
+    "Move the dead codewords, in place, to the rows of `x` farthest from their own; returns their number"
     far = dist.topk(int(dead.sum())).indices
     far = far[dist[far] > 0]
     codebook[dead.nonzero()[: len(far), 0]] = x[far]
@@ -127,7 +127,7 @@ def draw_rows(
     batch: int,  # Rows to draw
     generator: torch.Generator,  # Source of the draws
 ) -> Tensor:  # (batch,) item rows
-    "Rows of a random order of the items, of as many orders as it takes"
+    "Rows of a random order of the items, or of several orders if needed"
     orders = [torch.randperm(n, generator=generator) for _ in range(math.ceil(batch / n))]
     return torch.cat(orders)[:batch]
 
@@ -160,14 +160,16 @@ QUANTIZERS: dict[str, type[Quantizer]] = {}  # Filled by the subclasses of `Quan
 # %% ../nbs/22_quantizers.ipynb #1ba40a7c
 @dataclass
 class Quantizer(ABC):
-    "Settings and learned tensors of a quantizer; a subclass gives `fit`, `encode` and `decode`"
+    "Settings and learned tensors of a quantizer; a subclass implements `fit`, `encode` and `decode`"
 
     levels: int = 3  # Codes per item, without the collision code
     size: int = 128  # Codewords per level
     seed: int = 0  # The same seed gives the same codes
 
     state: dict[str, Tensor] = field(default_factory=dict, init=False, repr=False, compare=False)  # Learned by `fit`
-    trace: list[dict[str, Any]] = field(default_factory=list, init=False, repr=False, compare=False)  # How it went
+    trace: list[dict[str, Any]] = field(
+        default_factory=list, init=False, repr=False, compare=False
+    )  # Progress of `fit`
     name: ClassVar[str]  # In settings, files and records
     label: ClassVar[str]  # In tables and figures
 
@@ -179,7 +181,7 @@ class Quantizer(ABC):
 
     @abstractmethod
     def fit(self, x: Tensor, progress: bool = True) -> Quantizer:
-        "Set `state` from embeddings (N, d) and return `self`; whatever interrupts it leaves the quantizer as it was"
+        "Set `state` from embeddings (N, d) and return `self`; an interruption leaves the quantizer unchanged"
 
     @abstractmethod
     def encode(self, x: Tensor) -> Tensor:
@@ -190,16 +192,16 @@ class Quantizer(ABC):
         "Codes (N, up to all levels) to the vectors (N, d) they stand for"
 
     def target(self, x: Tensor) -> Tensor:
-        "What `decode` tries to reach for embeddings (N, d)"
+        "The vectors that `decode` approximates, for embeddings (N, d)"
         return F.normalize(x, dim=1)
 
     def errors(self, x: Tensor) -> Tensor:
-        "(levels,): mean squared distance between `target` and what the first 1, 2, … codes decode to"
+        "(levels,): mean squared distance between `target` and the decoding of the first 1, 2, … codes"
         codes, y = self.encode(x), self.target(x)
         return torch.stack([(y - self.decode(codes[:, : i + 1])).square().sum(1).mean() for i in range(codes.shape[1])])
 
     def sids(self, x: Tensor, **meta: Any) -> SemanticIDs:
-        "Semantic IDs of embeddings (N, d), the collision code appended; `meta` is kept with them"
+        "Semantic IDs of embeddings (N, d), with the collision code; `meta` is stored with them"
         sizes = (self.size,) * self.levels
         return SemanticIDs.from_codes(self.encode(x), sizes, quantizer=self.name, config=self.config, **meta)
 
@@ -236,7 +238,7 @@ def check_vectors(
     x: Tensor,  # (N, d) embeddings
     size: int,  # Codewords of the largest level
 ) -> Tensor:  # The same in float32 on the CPU
-    "Raise `InputError` for what no quantizer can use"
+    "Raise `InputError` for embeddings that no quantizer can use"
     what = ""
     if x.ndim != 2 or not x.numel():
         what = f"found shape {tuple(x.shape)}, need (items, dimensions)"
@@ -254,7 +256,7 @@ def check_vectors(
 def _residual_step(
     r: Tensor,  # (N, d) residual of a level
     codebook: Tensor,  # (K, d) codewords of the level
-    normalize: bool,  # Divide by the length
+    normalize: bool,  # Whether to divide by the length
 ) -> tuple[Tensor, Tensor, Tensor]:  # (N,) codes, (N, d) the next residual, (N,) its length before the division
     "One step of the residual recursion"
     codes, _ = nearest_codeword(r, codebook)
@@ -264,13 +266,13 @@ def _residual_step(
 # %% ../nbs/22_quantizers.ipynb #e46247f7
 @dataclass
 class ResidualQuantizer(Quantizer):
-    "Works on the embedding itself, a level after another; a subclass gives `fit_level`"
+    "Quantizes the embedding itself, level by level; a subclass implements `fit_level`"
 
-    normalize: bool = True  # L2 on the input and on every residual
+    normalize: bool = True  # L2-normalise the input and every residual
 
     @abstractmethod
     def fit_level(self, r: Tensor, generator: torch.Generator, progress: bool) -> tuple[Tensor, list[dict[str, Any]]]:
-        "From the residuals (N, d) of a level to its codebook (K, d), and the rows of `trace`"
+        "The codebook (K, d) for the residuals (N, d) of a level, and the rows of `trace`"
 
     def target(self, x: Tensor) -> Tensor:
         return F.normalize(x, dim=1) if self.normalize else x
@@ -307,11 +309,11 @@ class ResidualQuantizer(Quantizer):
 class RKMeans(ResidualQuantizer, name="rkmeans", label="RK-Means"):
     "Residual k-means"
 
-    max_iter: int = 300  # Lloyd iterations at most; usually it converges long before
-    reset: bool = True  # Set dead codewords anew
-    steps: int = 0  # Mini-batches per level in place of Lloyd's iteration, without resets; 0: Lloyd
+    max_iter: int = 300  # Maximum number of Lloyd iterations; it usually converges long before
+    reset: bool = True  # Reset dead codewords
+    steps: int = 0  # Mini-batches per level instead of Lloyd's iteration, without resets; 0: Lloyd
     batch: int = 2048  # Items per mini-batch
-    buffer: int = 3072  # Items that the codewords of mini-batches start from
+    buffer: int = 3072  # Items from which the codewords of mini-batches are initialised
 
     @classmethod
     def paper(cls, seed: int = 0) -> RKMeans:
@@ -329,9 +331,9 @@ class RKMeans(ResidualQuantizer, name="rkmeans", label="RK-Means"):
 
 # %% ../nbs/22_quantizers.ipynb #ae14c93c
 def compare_quantizers(
-    quantizers: Mapping[str, Quantizer],  # Name: a fitted quantizer
+    quantizers: Mapping[str, Quantizer],  # Fitted quantizers by name
     x: Tensor,  # (N, d) embeddings
-) -> pd.DataFrame:  # A row per quantizer
+) -> pd.DataFrame:  # One row per quantizer
     "Error after 1, 2, … codes; least used share and perplexity of a level; share of items that need a collision code"
     rows = {}
     for name, quantizer in quantizers.items():

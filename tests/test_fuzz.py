@@ -7,6 +7,7 @@ import copy
 import gzip
 import json
 import os
+import struct
 import warnings
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from tempfile import TemporaryDirectory
 import pandas as pd
 import pytest
 import torch
+from google.protobuf import descriptor_pb2, message_factory
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -31,6 +33,7 @@ from intrr.resuming import started_training
 from intrr.runs import Run
 from intrr.sequence_models import SASRec
 from intrr.sids import random_sids
+from intrr.tfrecords import _masked_crc, read_examples, read_grid
 from intrr.training import train_network
 
 MANY = 100 if "INTRR_SLOW" in os.environ else 1
@@ -166,6 +169,115 @@ def test_tables(kind, edits):
             log.to_json(path, orient="records", lines=True)
         path.write_bytes(damaged(path.read_bytes(), edits))
         only_input_error(lambda: read_source([path, items], progress=False))
+
+
+def message_classes():
+    "`Example` and what it is made of, as TensorFlow defines them"
+    file = descriptor_pb2.FileDescriptorProto(name="example.proto", package="t", syntax="proto3")
+    kinds = {"BytesList": 12, "FloatList": 2, "Int64List": 3}  # of `value`
+    fields = {name: [("value", 1, 3, kind, "")] for name, kind in kinds.items()}
+    fields["Feature"] = [(f, n, 1, 11, f".t.{t}") for n, (f, t) in enumerate(zip("bfi", kinds, strict=True), 1)]
+    fields["Pair"] = [("key", 1, 1, 9, ""), ("value", 2, 1, 11, ".t.Feature")]
+    fields["Features"] = [("feature", 1, 3, 11, ".t.Pair")]
+    fields["Example"] = [("features", 1, 1, 11, ".t.Features")]
+    for name, parts in fields.items():
+        made = file.message_type.add(name=name)
+        for field, number, label, kind, of in parts:
+            made.field.add(name=field, number=number, label=label, type=kind, type_name=of or None)
+    return message_factory.GetMessages([file])
+
+
+MESSAGES = message_classes()
+
+
+def example(**features):
+    "An `Example` as Google's library writes it"
+    lists = {bytes: "b", str: "b", float: "f", int: "i"}
+    made = MESSAGES["t.Example"]()
+    for name, values in features.items():
+        pair = made.features.feature.add(key=name)
+        pair.value.SetInParent()
+        for v in values:
+            getattr(pair.value, lists[type(v)]).value.append(v.encode() if isinstance(v, str) else v)
+    return made.SerializeToString()
+
+
+def framed(*records):
+    "The records of a TFRecord file"
+    out = b""
+    for data in records:
+        length = struct.pack("<Q", len(data))
+        out += length + struct.pack("<I", _masked_crc(length)) + data + struct.pack("<I", _masked_crc(data))
+    return out
+
+
+def write_grid(folder, parts):
+    "GRID's folders, each with one file of these bytes"
+    for part, data in parts.items():
+        (Path(folder) / part).mkdir()
+        (Path(folder) / part / "partition_0.tfrecord.gz").write_bytes(data)
+    return Path(folder)
+
+
+GOODS_OF_GRID = [example(id=[n], text=[f"Tea {n}"], embedding=[0.5, 1.0]) for n in (0, 300, -1)]
+HISTORIES = [example(user_id=[u], sequence_data=[0, 300, -1, 300][u:]) for u in (0, 1)]
+INT64 = st.integers(-(2**63), 2**63 - 1)
+
+
+@few(40)
+@given(
+    numbers=st.lists(INT64),
+    floats=st.lists(st.floats(width=32, allow_nan=False)),
+    texts=st.lists(st.binary()),
+    name=st.text(),
+)
+def test_examples_are_what_the_library_wrote(numbers, floats, texts, name):
+    with TemporaryDirectory() as d:
+        wrote = {"i": numbers, "f": floats, "b": texts, f"x{name}": [7]}
+        (path := Path(d) / "x.gz").write_bytes(gzip.compress(framed(example(**wrote)), 1))
+        (read,) = read_examples(path)
+        assert {k: list(v) for k, v in read.items()} == wrote
+
+
+def test_grid_is_imported(tmp_path):
+    testing = gzip.compress(framed(*HISTORIES))
+    write_grid(tmp_path, {"items": gzip.compress(framed(*GOODS_OF_GRID)), "testing": testing})
+    data = read_source([tmp_path], progress=False)
+    assert (data.users.tolist(), data.flat.tolist()) == ([0, 1], [0, 1, 2, 1, 1, 2, 1])
+    assert data.items["id"].tolist() == [0, 300, -1]
+
+
+@pytest.mark.parametrize("layer", ["gzip", "record", "example"])
+@pytest.mark.parametrize("part", ["items", "testing"])
+@few(20)
+@given(edits=EDITS)
+def test_grid(layer, part, edits):
+    records = {"items": list(GOODS_OF_GRID), "testing": list(HISTORIES)}
+    if layer == "example":
+        records[part][0] = damaged(records[part][0], edits)
+    files = {name: framed(*rows) for name, rows in records.items()}
+    if layer == "record":
+        files[part] = damaged(files[part], edits)
+    files = {name: gzip.compress(data, mtime=0) for name, data in files.items()}
+    if layer == "gzip":
+        files[part] = damaged(files[part], edits)
+    with TemporaryDirectory() as d:
+        only_input_error(lambda: read_grid(write_grid(d, files)))
+
+
+NAMES = st.sampled_from(["user_id", "sequence_data", "id", "text"])
+LISTS = st.one_of(*(st.lists(x, max_size=3) for x in (INT64, st.floats(width=32), st.binary(max_size=3), st.text())))
+
+
+@few(40)
+@given(features=st.dictionaries(NAMES, LISTS))
+def test_odd_features_of_grid(features):
+    odd = example(**features)
+    for goods, histories in (([*GOODS_OF_GRID, odd], HISTORIES), (GOODS_OF_GRID, [*HISTORIES, odd])):
+        files = {name: gzip.compress(framed(*rows)) for name, rows in (("items", goods), ("testing", histories))}
+        with TemporaryDirectory() as d:
+            folder = write_grid(d, files)
+            only_input_error(lambda folder=folder: read_grid(folder))
 
 
 CELLS = st.none() | st.integers() | st.floats() | st.text(max_size=5) | st.lists(st.text(max_size=3), max_size=2)
