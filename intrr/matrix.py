@@ -159,11 +159,22 @@ def score_parts(
     trained = [Experiment(Setup(data), *recipe, seed, size) for seed in seeds for recipe in recipes]
     return [*(Experiment(Setup(data), m) for m in model_names(trained=False)), *trained]
 
+# %% ../nbs/65_matrix.ipynb #0ba5ae07
+def sampled_softmax(
+    data: str,  # Dataset folder, or `synthetic`
+    size: str = "laptop",  # A name in `SIZES`
+    seeds: Sequence[int] = (0,),
+) -> list[Experiment]:
+    "SASRec with the softmax over the catalogue, and with estimates of it from a sample"
+    exact = [Experiment(Setup(data), "sasrec", size_recipe("sasrec", size=size), seed, size) for seed in seeds]
+    return exact + [with_changes(e, f"negatives{m}", {"negatives": m}) for e in exact for m in (64, 256, 1024)]
+
 # %% ../nbs/65_matrix.ipynb #6db26b80
 MATRICES: dict[str, Callable[[str, str, Sequence[int]], list[Experiment]]] = {
     "table1": table1,
     "ablations": ablations,
     "parts": score_parts,
+    "sampled": sampled_softmax,
 }
 
 # %% ../nbs/65_matrix.ipynb #99d1fb79

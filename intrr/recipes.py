@@ -37,7 +37,7 @@ RANGES: dict[str, tuple[str, Callable[[Any], bool]]] = {  # Requirement: its fie
         lambda v: v > 0,
     ),
     "above 0, or none": (
-        "head_dim ff uid_dim codeword_std digit_size validation_users",
+        "head_dim ff uid_dim codeword_std digit_size negatives validation_users",
         lambda v: v is None or v > 0,
     ),
     "at least 0": ("uid_residual uid_start alignment weight_decay warmup max_grad_norm", lambda v: v >= 0),
@@ -163,6 +163,7 @@ class Recipe:
     text: str = "none"  # Text features in the item vectors: a name in `TEXTS`
     item_term: bool = False  # Whether the score of IntRR has the term $h \cdot v_i$ beside the path through the ID
     skip_unseen: bool = False  # Leave items without interactions in training out of the softmax
+    negatives: int | None = None  # Items drawn per step to estimate the softmax; none: the whole catalogue
     prior: bool = False  # Pool the scores with `TextTransitions`, see `Pooled`
     codeword_std: float | None = None  # Initial standard deviation of the codewords; default: $d^{-1/2}$
     digit_size: int | None = None  # Codewords of the collision level; default: as many as needed

@@ -18,6 +18,7 @@ from .data import Split
 from .losses import catalogue_cross_entropy
 from .recipes import TEXT_PARTS, Recipe
 from .recommenders import Recommender, model_info, register
+from .sampled import ItemSampler, sampled_cross_entropy
 from .sids import SemanticIDs
 
 # %% auto #0
@@ -82,22 +83,28 @@ class SequenceModel(FixedShapes, ItemText, Recommender):
     "A recommender that is trained on sequences of items"
 
     has_uids = False  # Whether there is an embedding per item that the scores do not need
+    can_sample = False  # Whether the loss can do with a sample of the items
 
     def __init__(self, n_items: int, recipe: Recipe):
         super().__init__()
         if not self.has_uids and (recipe.uid_buckets or recipe.uid_optimizer != "adam"):
             raise InputError(f"recipe: {type(self).__name__} has no UID table; leave uid_buckets and uid_optimizer out")
+        if recipe.negatives and not self.can_sample:
+            raise InputError(f"recipe: {type(self).__name__} has no sampled softmax; leave negatives out")
         self.n_items, self.recipe, self.max_len = n_items, recipe, recipe.max_len
         self.text: nn.Linear | None = None
+        self.sampler: ItemSampler | None = None  # Set by `prepare`, where the recipe has `negatives`
         self.register_buffer("unseen", torch.empty(0, dtype=torch.long), persistent=False)  # Set by `prepare`
         self.token_drop = Dropout(recipe.token_dropout)
         self.elapsed = 0.0  # Completed share of the training
 
     def prepare(self, train: Split) -> None:
         "Called with the training part, once before the first training step"
+        count = torch.bincount(train.in_a_row()[0], minlength=self.n_items)
         if self.recipe.skip_unseen:
-            count = torch.bincount(train.in_a_row()[0], minlength=self.n_items)
             self.unseen = (count == 0).nonzero()[:, 0].to(self.device)
+        if self.recipe.negatives:
+            self.sampler = ItemSampler(count, self.recipe.negatives).to(self.device)
 
     @abstractmethod
     def losses(
@@ -252,6 +259,20 @@ class ItemTokens(HistoryEncoder):
         "Cross-entropy over the catalogue, or over its items with interactions in training"
         return catalogue_cross_entropy(scores.index_fill_(0, self.unseen, -torch.inf), target, count)
 
+    def sampled_loss(
+        self,
+        states: Tensor,  # `(n, d)`
+        target: Tensor,  # Item rows, `(n,)`; -1 where there is none
+        count: Tensor | None = None,  # What the sum is divided by; default: the number of targets
+    ) -> Tensor:  # Nats per target
+        "Cross-entropy with the sum over the catalogue estimated from the recipe's `negatives`; see `prepare`"
+        if self.sampler is None:
+            raise InputError("recipe: negatives are drawn by how often items occur; call prepare(train) first")
+        rows, log_expected = self.sampler()
+        positive = (states * self.item_vectors(target.clamp(min=0))).sum(1)
+        sampled = states @ self.item_vectors(rows).T
+        return sampled_cross_entropy(positive, sampled, target, rows, log_expected, count)
+
     @abstractmethod
     def item_scores(self, states: Tensor) -> Tensor:  # `(n, d)` to `(N, n)`
         "Scores of all items after each state, one column per state"
@@ -305,7 +326,9 @@ def build_model(
     uses_backbone=True,
 )
 class SASRec(ItemTokens):
-    "Self-attentive sequential recommendation (Kang and McAuley 2018) with full-softmax cross-entropy"
+    "Self-attentive sequential recommendation (Kang and McAuley 2018) with softmax cross-entropy"
+
+    can_sample = True
 
     def __init__(
         self,
@@ -333,9 +356,12 @@ class SASRec(ItemTokens):
         return self.catalogue_vectors() @ states.T
 
     def losses(self, sequences: Tensor, times: Tensor | None = None, whole: Tensor | None = None) -> dict[str, Tensor]:
-        "Cross-entropy over the catalogue, at every position"
+        "Cross-entropy over the catalogue, or over a sample of it, at every position"
         x, y, count = sequences[:, :-1], sequences[:, 1:], n_targets(sequences if whole is None else whole)
-        v = self.item_vectors()
-        h = self.states(x, v[self.select_valid(x >= 0, x).clamp(min=0)], times)
+        v = None if self.recipe.negatives else self.item_vectors()
+        seen = self.select_valid(x >= 0, x).clamp(min=0)
+        h = self.states(x, self.item_vectors(seen) if v is None else v[seen], times)
         target, states = self.select_valid(y >= 0, y), self.select_valid(y >= 0, h)
+        if v is None:
+            return {"recommendation": self.sampled_loss(states, target, count)}
         return {"recommendation": self.catalogue_loss(v @ states.T, target, count)}
