@@ -32,8 +32,8 @@ def metrics_section(
     words = {
         "file": "`file` is leave-one-out in the order of the file.",
         "shuffled": "`shuffled` is leave-one-out with items of one time in a random order.",
-        "alone": "`alone` is the network without what is counted.",
-        "exact": "`exact` are exact scores in the place of a beam.",
+        "alone": "`alone` is the network without transition counts.",
+        "exact": "`exact` are exact scores instead of a beam.",
     }
     how = " ".join([how, *(text for word, text in words.items() if any(word in key for key in record["metrics"]))])
     return "\n".join([how, "", *(f"| {' | '.join(row)} |" for row in rows)])

@@ -123,7 +123,7 @@ def stopped_by_signals() -> Generator[None]:
         return
 
     def stop(number: int, frame: Any) -> None:
-        print(f"intrr: stopped by {signal.Signals(number).name}; go on with --resume", file=sys.stderr)
+        print(f"intrr: stopped by {signal.Signals(number).name}; continue with --resume", file=sys.stderr)
         raise SystemExit(128 + number)
 
     before = {s: signal.signal(s, stop) for s in (signal.SIGTERM, signal.SIGHUP)}
@@ -155,7 +155,7 @@ def main(
         _close_output()
         return 2
     except KeyboardInterrupt:
-        how = "the last checkpoint is kept, go on with --resume; a matrix goes on without"
+        how = "the last checkpoint is kept, continue with --resume; a matrix continues without it"
         print(f"intrr: stopped; {how}", file=sys.stderr)
         return 130
 

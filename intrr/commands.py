@@ -77,7 +77,7 @@ def import_(
     said = tuple(column for words in text for column in words.split(",") if column)
     how: dict[str, Any] = {"min_history": min_history, "core": core, "columns": columns | {"text": said}}
     data = import_data(paths, out, overwrite, name=out.name, **how)
-    print(f"{data}\n\nwritten to {out}; go on with: intrr run --data {out}")
+    print(f"{data}\n\nwritten to {out}; continue with: intrr run --data {out}")
     return {"data": out, "users": data.n_users, "items": data.n_items, "interactions": data.n_interactions}
 
 # %% ../nbs/98_commands.ipynb #c8aa6811

@@ -179,7 +179,7 @@ def dataset_from_frames(
     if min_history is not None:
         frame = drop_short_histories(frame, max(3, min_history))
     if not len(frame):
-        raise InputError("interactions: nobody is left; choose a smaller core or min_history")
+        raise InputError("interactions: no users remain; choose a smaller core or min_history")
     lengths = frame.groupby("user", sort=False).size()
     users, ids = lengths.index.to_numpy(), frame["item"].astype(str).to_numpy(object)
     remedy = "leave this user out, or all such users by min_history=3"

@@ -261,7 +261,7 @@ def read_amazon(
     edition, frame = _read_reviews(Path(reviews), progress)
     frame = k_core(frame, core)
     if frame.empty:
-        raise InputError(f"{reviews}: nobody is left in the {core}-core; choose a smaller core")
+        raise InputError(f"{reviews}: no users remain in the {core}-core; choose a smaller core")
     frame = check_interactions(frame)
     number, asins = pd.factorize(frame["item"])
     known = _read_meta(Path(meta), set(asins), edition.item, progress)

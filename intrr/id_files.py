@@ -71,7 +71,7 @@ def _table_words(path: Path) -> dict[str, Sequence[Any]]:
     else:
         rows = codes.to_numpy(object).tolist()
     if twice := table["id"][table["id"].duplicated()].tolist():
-        raise InputError(f"{path}: item {twice[0]} stands there twice; give each item one row")
+        raise InputError(f"{path}: item {twice[0]} occurs twice; give each item one row")
     return dict(zip(table["id"].astype(str), rows, strict=True))
 
 # %% ../nbs/24_id_files.ipynb #b0e61b98

@@ -300,7 +300,7 @@ def efficiency_faults(
 ) -> list[str]:
     "A fault if a row does not say that its catalogue is synthetic"
     untrue = record.get("n_items") and (record["dataset"], record.get("trained")) != ("made up", False)
-    return ["a made-up catalogue that is not called so, or weights that are not said to be untrained"] * bool(untrue)
+    return ["a synthetic catalogue without such a name, or untrained weights that are not declared"] * bool(untrue)
 
 # %% ../nbs/61_records.ipynb #feaa81df
 def check_records(results: Results) -> list[str]:  # One line per fault, such as `beauty/knn-0: no commit`

@@ -115,7 +115,7 @@ def _moved_bars(ax: Axes, by_level: pd.DataFrame) -> None:
 def before_after_figure(
     frame: pd.DataFrame,  # From `before_after`
     by_level: pd.DataFrame,  # From `moved_share`, by level
-    title: str = "Stage 2 beside stage 1",
+    title: str = "Stage 2 compared with Stage 1",
 ) -> Page:
     "Cumulative distributions of entropy and divergence, one line per level, and the share of items moved"
     fig = Page(3.1)

@@ -37,11 +37,11 @@ def check_replaced(
 ) -> None:
     "Raise `InputError` if training would replace weights or a checkpoint without being told to"
     if resume and overwrite:
-        raise InputError("resume and overwrite: choose one; the first goes on, the second starts anew")
+        raise InputError("resume and overwrite: choose one; the first continues, the second starts over")
     trained, begun = (folder / f"{model}.safetensors").exists(), checkpoint_path(folder, model).exists()
-    ways = "--resume (resume=True) goes on with it, --overwrite (overwrite=True) replaces it"
+    ways = "--resume (resume=True) continues it, --overwrite (overwrite=True) replaces it"
     if resume and trained and not begun:
-        raise InputError(f"{folder}: '{model}' is trained, without a checkpoint to go on from; --overwrite replaces it")
+        raise InputError(f"{folder}: '{model}' is trained, without a checkpoint to continue; --overwrite replaces it")
     if (trained or begun) and not resume and not overwrite:
         raise InputError(f"{folder}: holds a {'trained' if trained else 'half-trained'} '{model}'; {ways}")
 
@@ -67,7 +67,7 @@ def started_model(
     stopped = [name for name in begun if not (folder / f"{name}.safetensors").exists()]
     if len(stopped) > 1:
         names = " and ".join(stopped)
-        raise InputError(f"{folder}: {names} were stopped; name the one to go on with, --model (model=)")
+        raise InputError(f"{folder}: {names} were stopped; name the one to continue, --model (model=)")
     return next(iter(stopped or [name for name in ("intrr", *begun) if name in begun] or ["intrr"]))
 
 # %% ../nbs/64_resuming.ipynb #23c4e2e3

@@ -71,7 +71,7 @@ def search_space(
     spans = parse_space(words or SPACE)
     names = [span.name for span in spans]
     if twice := [name for name in names if names.count(name) > 1]:
-        raise InputError(f"search: '{twice[0]}' stands there twice; give each field once")
+        raise InputError(f"search: '{twice[0]}' occurs twice; give each field once")
     return spans
 
 # %% ../nbs/68_search.ipynb #e051a4d3

@@ -115,7 +115,7 @@ def _download_encoder(encoder: str, device: str | torch.device) -> Any:
         return SentenceTransformer(encoder, device=str(device))
     except Exception as e:
         how = "check the name and the network, give a folder, or use 'tfidf'"
-        raise InputError(f"encoder '{encoder}': not here, and not to be had from the hub ({_reason(e)}); {how}") from e
+        raise InputError(f"encoder '{encoder}': not here, and not available from the hub ({_reason(e)}); {how}") from e
 
 # %% ../nbs/13_text.ipynb #1163182c
 def cache_folder(

@@ -98,7 +98,7 @@ def test_stopped_and_resumed_ends_like_one_that_was_not(run, tmp_path):
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
-    assert process.returncode == 130 and "go on with --resume" in err
+    assert process.returncode == 130 and "continue with --resume" in err
     assert not (folder / "intrr.safetensors").exists()
     assert load_tensors(check)[1]["progress"]["epoch"] < 3
     assert not [p for p in folder.iterdir() if p.suffix == ".tmp"]

@@ -53,7 +53,7 @@ def _hits(explorer: Explorer, query: str, most: int = 12) -> Markup | None:
     hits, sids = search_items(explorer, query), explorer.run.sids
     says = f"{len(hits):,} items" + (f", the {most} most popular" if len(hits) > most else "")
     lines = [item_line(explorer, row, tag("span", sid_text(sids.sid(row)), cls="sid")) for row in hits[:most]]
-    return tag("div", tag("small", says if hits else f"Nothing is called “{query}”."), lines, cls="hits")
+    return tag("div", tag("small", says if hits else f"No item matches “{query}”."), lines, cls="hits")
 
 # %% ../../nbs/94_widget.ipynb #fa483ca4
 ACTIONS: dict[str, Callable[[Explorer, State, str], State]] = {}

@@ -1049,7 +1049,7 @@ class Page {
     }
     const standing = this.ranker.levels(row).levels.map((level, l) => this.levelRow(level, l));
     const scale = el("small", {}, "bars: the probability of each code, logarithmic from 0.0001 to 1");
-    const cards = [el("section", { class: "card" }, el("h3", {}, "Where it stands on each level"), scale, standing)];
+    const cards = [el("section", { class: "card" }, el("h3", {}, "Codes on each level"), scale, standing)];
     const near = this.ranker.near(row, 6);
     const lines = near.map(([i, cosine]) => this.line(i, number(cosine.toFixed(2))));
     cards.push(el("section", { class: "card" }, el("h3", {}, "Alike after training"), el("ul", {}, lines)));

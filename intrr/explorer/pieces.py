@@ -141,7 +141,7 @@ def level_card(explorer: Explorer, levels: Sequence[ItemLevel], note: str) -> Ma
     "All levels of an item"
     words = [*explorer.shop.words, None]
     rows = [level_row(n, o, w) for n, (o, w) in enumerate(zip(levels, words, strict=True))]
-    return section_card("Where it stands on each level", rows, note=note, cls="levels")
+    return section_card("Codes on each level", rows, note=note, cls="levels")
 
 # %% ../../nbs/92_pieces.ipynb #25b0e102
 COLOUR_BY = {

@@ -380,8 +380,8 @@ def _code_chart(explorer: Explorer, row: int, at: int) -> Markup:
         keys.append(tag("span", tag("i", style=f"background:{colour}"), name))
         lines.append((f"{name}: code of its text", colour, False, own["p_before"].tolist()))
         if not own["p_before"].equals(own["p_final"]):
-            lines.append((f"{name}: code it ends with", colour, True, own["p_final"].tolist()))
-    what = tag("p", "solid: code of its text · dashed: code it ends with, where it left", cls="dim")
+            lines.append((f"{name}: final code", colour, True, own["p_final"].tolist()))
+    what = tag("p", "solid: code of its text · dashed: final code, if different", cls="dim")
     parts = line_chart(list(explorer.kept), lines, at), tag("p", keys, cls="keys"), what
     return section_card("How likely its codes are", *parts, note="p, logarithmic")
 

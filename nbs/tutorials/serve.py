@@ -69,9 +69,9 @@ def recommend(query: Query):
 def reload():
     global model
     try:
-        model = Model(path)  # requests go on with the old one until the new one is whole
+        model = Model(path)  # requests use the old model until the new one is loaded
     except Exception as e:
-        raise HTTPException(409, f"{path}: not loaded, the earlier model goes on ({e})") from e
+        raise HTTPException(409, f"{path}: not loaded, the previous model keeps serving ({e})") from e
     return health()
 
 
