@@ -121,8 +121,9 @@ def signature(name: str, o: Any) -> str:
     "One line where it fits, else a line per parameter with its comment"
     if isinstance(o, property):
         return f"{name} -> {o.fget.__annotations__.get('return', '')}"
-    if inspect.isclass(o) and "__init__" not in vars(o):
-        return f"class {name}({', '.join(base.__name__ for base in o.__bases__)})".replace("(object)", "")
+    if inspect.isclass(o) and not any("__init__" in vars(part) for part in class_parts(o)):
+        bases = [base for part in class_parts(o) for base in part.__bases__ if base not in class_parts(o)]
+        return f"class {name}({', '.join(base.__name__ for base in bases)})".replace("(object)", "")
     found = docments(o, full=True, args_kwargs=True)
     back = found.pop("return")
     arrow = f" -> {back.anno}" if isinstance(back.anno, str) and not inspect.isclass(o) else ""
@@ -155,9 +156,15 @@ def entry(name: str, o: Any, level: int = 3) -> str:
     return "\n".join([title, fence(signature(name, o), "{ .python .signature }"), docstring(o) + "\n", *inside])
 
 
+def class_parts(cls: type) -> list[type]:
+    "A class, and before it those of its bases that have no entry of their own: the private ones of its module"
+    hidden = lambda base: base.__name__.startswith("_") and base.__module__ == cls.__module__  # noqa: E731
+    return [base for base in reversed(cls.__mro__) if base is cls or hidden(base)]
+
+
 def members(cls: type) -> Iterator[tuple[str, Any]]:
-    "Public methods and properties that a class defines itself"
-    for name, o in vars(cls).items():
+    "Public methods and properties that a class defines itself, or has of a private base"
+    for name, o in {name: o for part in class_parts(cls) for name, o in vars(part).items()}.items():
         o = getattr(o, "__func__", o)
         if not name.startswith("_") and (isinstance(o, property) or inspect.isfunction(inspect.unwrap(o))):
             yield name, o

@@ -41,11 +41,8 @@ class BucketBias(nn.Embedding):
         nn.init.zeros_(self.weight)
         self.register_buffer("starts", torch.tensor(starts), persistent=False)
 
-    def forward(
-        self,
-        input: Tensor,  # Integers, one per pair of query and key, `(..., Q, K)` long
-    ) -> Tensor:  # `(..., heads, Q, K)`
-        "The biases to be added to the attention logits"
+    def forward(self, input: Tensor) -> Tensor:  # Integers, `(..., Q, K)` long, to `(..., heads, Q, K)`
+        "The biases to be added to the attention logits of each pair of query and key"
         return super().forward(torch.bucketize(input, self.starts, right=True)).movedim(-1, -3)
 
 # %% ../nbs/30_attention.ipynb #ba3a0318
@@ -79,7 +76,7 @@ def continue_beams(
 # %% ../nbs/30_attention.ipynb #59db7fa0
 def beam_reach(
     cache: Cache,
-) -> tuple[Tensor, Tensor | None]:  # Positions, and seconds if the cache has times, `(B, 1, S + s + 1)` each
+) -> tuple[Tensor, Tensor | None]:  # Positions, and seconds or none, `(B, 1, S + s + 1)` each
     "Distance from each key to the next token of a beam: the history's keys, then the beam's own"
     n, step = cache.lengths[:, None], cache.step
     place = torch.arange(cache.history[0][0].shape[2], device=n.device)

@@ -29,6 +29,12 @@ def select_places(
     row = torch.arange(values.shape[0], device=values.device)
     return values[row, place][:, None] if values.ndim == 3 else values[row, :, place][:, :, None]
 
+# %% ../nbs/30_backbones.ipynb #41974ee0
+def _no_beams(backbone: Backbone) -> InputError:
+    "The error of a backbone without beams"
+    name = type(backbone).__name__
+    return InputError(f"backbone: {name} cannot continue beams; it serves models with one token per item")
+
 # %% ../nbs/30_backbones.ipynb #7e43759e
 class Backbone(nn.Module):
     "Encodes histories; a subclass implements `forward`, and for beams `prefill` and `extend`"
@@ -63,9 +69,7 @@ class Backbone(nn.Module):
         now: Tensor | None = None,  # The time from which each token looks back, `(B, S)` long; default: its own
     ) -> tuple[Tensor, Any]:  # States of the last real positions, `(B, 1, d)`, and the cache for the beams
         "Read the histories that beams will continue; raises `InputError` for a backbone without beams"
-        raise InputError(
-            f"backbone: {type(self).__name__} cannot continue beams; it serves models with one token per item"
-        )
+        raise _no_beams(self)
 
     def extend(
         self,
@@ -74,9 +78,7 @@ class Backbone(nn.Module):
         parent: Tensor | None = None,  # Beam of the last step that each continues, `(B, W)` long; default: its own
     ) -> tuple[Tensor, Any]:  # States of the new tokens, `(B, W, d)`, and the cache with them
         "Continue beams by one token; the beams and their number may change at each step"
-        raise InputError(
-            f"backbone: {type(self).__name__} cannot continue beams; it serves models with one token per item"
-        )
+        raise _no_beams(self)
 
 # %% ../nbs/30_backbones.ipynb #ec0b05bd
 class _Dropout(torch.autograd.Function):
@@ -122,20 +124,11 @@ class CausalAttention(Backbone):
         self.distance = BucketBias(distance_starts(), heads * tables)
 
     @abstractmethod
-    def weigh(
-        self,
-        logits: Tensor,  # `(..., keys)`; $-\infty$ where the key must not be seen
-    ) -> Tensor:  # `(..., keys)`
-        "The weights of the values"
+    def weigh(self, logits: Tensor) -> Tensor:  # `(..., keys)` each
+        "The weights of the values; a logit is $-\\infty$ where the key must not be seen"
 
-    def attend(
-        self,
-        q: Tensor,  # `(B, heads, T, head_dim)`
-        k: Tensor,  # The same
-        v: Tensor,  # The same
-        bias: Tensor,  # Added to the logits, `([B,] heads, T, T)`
-    ) -> Tensor:  # `(B, heads, T, head_dim)`
-        "Mix the values of each position's past"
+    def attend(self, q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> Tensor:  # `(B, heads, T, head_dim)`, as q, k, v
+        "Mix the values of each position's past; `bias`, `([B,] heads, T, T)`, is added to the logits"
         return self.weigh(self.scale * q @ k.mT + bias) @ v
 
     def bias(
@@ -194,47 +187,28 @@ class AttentionBackbone(CausalAttention):
     blocks: Iterable[Any]  # A `ModuleList`; each has `project(x) -> q, k, v, *rest` and `finish(x, mixed, *rest)`
     norm: nn.Module  # After the last block
 
-    def forward(
-        self,
-        x: Tensor,  # Tokens, `(B, T, d)`, padded on the right with anything finite
-        times: Tensor | None = None,  # Seconds, `(B, T)` long; used only by a backbone with a `clock`
-        now: Tensor | None = None,  # The time from which each token looks back, `(B, T)` long; default: its own
-    ) -> Tensor:  # States, `(B, T, d)`; a state depends on its own token and those before it
+    def forward(self, x: Tensor, times: Tensor | None = None, now: Tensor | None = None) -> Tensor:
         "Encode every prefix in one pass"
         return encode_history(self, x, times, now)[0]
 
-    def last(
-        self,
-        x: Tensor,  # Tokens, `(B, T, d)`, padded on the right with anything finite
-        lengths: Tensor,  # Real positions, at least 1, `(B,)` long
-        times: Tensor | None = None,  # Seconds, `(B, T)` long
-    ) -> Tensor:  # `(B, d)`
+    def last(self, x: Tensor, lengths: Tensor, times: Tensor | None = None) -> Tensor:
         "The state of the last real position; the last block computes no other"
         return encode_history(self, x, times, lengths=lengths)[0][:, 0]
 
     def prefill(
-        self,
-        x: Tensor,  # Tokens of the histories, `(B, S, d)`, padded on the right with anything finite
-        lengths: Tensor,  # Real positions, at least 1, `(B,)` long
-        times: Tensor | None = None,  # Seconds, `(B, S)` long
-        now: Tensor | None = None,  # The time from which each token looks back, `(B, S)` long; default: its own
-    ) -> tuple[Tensor, Cache]:  # States of the last real positions, `(B, 1, d)`, and the cache for the beams
+        self, x: Tensor, lengths: Tensor, times: Tensor | None = None, now: Tensor | None = None
+    ) -> tuple[Tensor, Cache]:
         "Read the histories that beams will continue"
         state, kept = encode_history(self, x, times, now, lengths)
         return state, Cache([(k.contiguous(), v.contiguous()) for k, v in kept], [], lengths, times)
 
-    def extend(
-        self,
-        x: Tensor,  # One new token for each of $W$ beams, `(B, W, d)`
-        cache: Cache,  # From `prefill` or the last `extend`
-        parent: Tensor | None = None,  # Beam of the last step that each continues, `(B, W)` long; default: its own
-    ) -> tuple[Tensor, Cache]:  # States of the new tokens, `(B, W, d)`, and the cache with them
+    def extend(self, x: Tensor, cache: Cache, parent: Tensor | None = None) -> tuple[Tensor, Cache]:
         "Continue beams by one token; the beams and their number may change at each step"
         return extend_beams(self, x, cache, parent)
 
 # %% ../nbs/30_backbones.ipynb #501d3afa
-class Block(nn.Module):
-    "A T5 decoder block without cross-attention"
+class _BlockParts(nn.Module):
+    "The parameters of a `Block`"
 
     def __init__(
         self,
@@ -255,19 +229,21 @@ class Block(nn.Module):
         self.deeper = nn.ModuleList(nn.Linear(ff, ff, bias=released) for _ in range(ff_layers - 1))
         self.drop = Dropout(dropout)
 
-    def project(
-        self,
-        x: Tensor,  # `(B, T, d)`
-    ) -> tuple[Tensor, ...]:  # Queries, keys and values, `(B, heads, T, head_dim)` each
+    def start_small(self) -> None:
+        "Start close to the identity"
+        nn.init.normal_(self.out.weight, std=0.02)
+        nn.init.normal_(self.down.weight, std=0.02)
+
+# %% ../nbs/30_backbones.ipynb #b6c2b232
+class Block(_BlockParts):
+    "A T5 decoder block without cross-attention"
+
+    def project(self, x: Tensor) -> tuple[Tensor, ...]:  # Queries, keys and values, `(B, heads, T, head_dim)` each
         "The half before attention"
         return self.qkv(self.norm_attn(x)).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4).unbind()
 
-    def add(
-        self,
-        x: Tensor,  # `(B, T, d)`
-        mixed: Tensor,  # Mixed values, `(B, heads, T, head_dim)`
-    ) -> Tensor:  # `(B, T, d)`
-        "The end of the first branch"
+    def add(self, x: Tensor, mixed: Tensor) -> Tensor:  # `(B, T, d)`
+        "The end of the first branch; the mixed values are `(B, heads, T, head_dim)`"
         return x + self.drop(self.out(mixed.transpose(1, 2).flatten(2)))
 
     def feed(self, x: Tensor) -> Tensor:
@@ -282,11 +258,6 @@ class Block(nn.Module):
     def finish(self, x: Tensor, mixed: Tensor) -> Tensor:
         "The half after attention"
         return self.feed(self.add(x, mixed))
-
-    def start_small(self) -> None:
-        "Start close to the identity"
-        nn.init.normal_(self.out.weight, std=0.02)
-        nn.init.normal_(self.down.weight, std=0.02)
 
 # %% ../nbs/30_backbones.ipynb #1869b41e
 class Transformer(AttentionBackbone):

@@ -28,21 +28,26 @@ __all__ = ['Popularity', 'transitions', 'LastItemCounts', 'Tunable', 'Transition
 class Popularity(Recommender):
     "The same score for all: how often an item occurs in the training part"
 
-    def fit(
-        self,
-        dataset: Dataset,
-    ) -> Popularity:
+    def fit(self, dataset: Dataset) -> Popularity:
         "Count the training part"
         self.n_items, self.popularity = dataset.n_items, dataset.popularity().double()
         return self
 
-    def scores(
-        self,
-        histories: Tensor,  # (B, T) item rows, right-padded with -1
-        times: Tensor | None = None,  # (B, T) ignored
-    ) -> Tensor:  # (B, N) float64
+    def scores(self, histories: Tensor, times: Tensor | None = None) -> Tensor:  # (B, N) float64
         "The counts, for any history"
         return self.popularity.repeat(len(histories), 1)
+
+# %% ../nbs/44_baselines.ipynb #2f075482
+def weighted_pairs(
+    split: Split,
+    weights: Sequence[float],  # Of pairs one step apart, two steps, …
+) -> sparse.csr_array:  # (N, N) float64
+    "Sum of the weights of all ordered pairs of one history"
+    total = sparse.csr_array((split.dataset.n_items,) * 2)
+    for gap, weight in enumerate(weights, 1):
+        first, second = (x.numpy() for x in split.pairs(gap))
+        total += sparse.coo_array((np.full(len(first), weight), (first, second)), shape=total.shape).tocsr()
+    return total
 
 # %% ../nbs/44_baselines.ipynb #85a4d005
 def transitions(
@@ -50,13 +55,7 @@ def transitions(
     window: int = 5,  # Maximum distance $w$ of a pair
 ) -> sparse.csr_array:  # (N, N) float64: $A_{ij}$, weight of item j after item i
     "Sum of 1 / distance over all ordered pairs within `window` steps of one history"
-    n = split.dataset.n_items
-    total = sparse.csr_array((n, n))
-    for gap in range(1, window + 1):
-        first, second = split.pairs(gap)
-        pair = (first.numpy(), second.numpy())
-        total += sparse.coo_array((np.full(len(first), 1 / gap), pair), shape=(n, n)).tocsr()
-    return total
+    return weighted_pairs(split, [1 / gap for gap in range(1, window + 1)])
 
 # %% ../nbs/44_baselines.ipynb #e7475871
 def weighted_rows(
@@ -91,21 +90,14 @@ class LastItemCounts(Recommender):
     ):
         self.skip = skip
 
-    def fit(
-        self,
-        dataset: Dataset,
-    ) -> LastItemCounts:
+    def fit(self, dataset: Dataset) -> LastItemCounts:
         "Count the adjacent pairs of the training part"
         part = dataset.train()
         part = replace(part, start=torch.minimum(part.start + self.skip, part.stop))
         self.n_items, self.table, self.tiebreak = dataset.n_items, transitions(part, 1), tiebreak(part)
         return self
 
-    def scores(
-        self,
-        histories: Tensor,  # (B, T) item rows, oldest first, right-padded with -1
-        times: Tensor | None = None,  # (B, T) ignored
-    ) -> Tensor:  # (B, N) float64
+    def scores(self, histories: Tensor, times: Tensor | None = None) -> Tensor:  # (B, N) float64
         "The counts of the last item"
         return weighted_rows(self.table, histories, max_len=1).add_(self.tiebreak)
 
@@ -119,10 +111,7 @@ class Tunable(Recommender):
     trials: pd.DataFrame | None = None  # Trials of `tune`
 
     @abstractmethod
-    def weigh(
-        self,
-        **constants: float,  # Constants to change
-    ) -> Tunable:  # `self`
+    def weigh(self, **constants: float) -> Tunable:  # `self`
         "Set constants, without counting again"
 
 # %% ../nbs/44_baselines.ipynb #faddc6d7
@@ -151,30 +140,20 @@ class TransitionKNN(Tunable):
     ):
         self.beta, self.a, self.b, self.decay, self.window, self.max_len = beta, a, b, decay, window, max_len
 
-    def fit(
-        self,
-        dataset: Dataset,
-    ) -> TransitionKNN:
+    def fit(self, dataset: Dataset) -> TransitionKNN:
         "Count the training part, and compute the table"
         self.n_items, self.pairs = dataset.n_items, transitions(dataset.train(), self.window)
         self.popularity, self.tiebreak = dataset.popularity().double().clamp(min=1).numpy(), tiebreak(dataset.train())
         return self.weigh()
 
-    def weigh(
-        self,
-        **constants: float,  # `beta`, `a`, `b` or `decay` to be changed
-    ) -> TransitionKNN:
-        "Compute the table $S$ from the counts"
+    def weigh(self, **constants: float) -> TransitionKNN:
+        "Compute the table $S$ from the counts, with other `beta`, `a`, `b` or `decay`"
         vars(self).update(constants)
         left, right = (sparse.diags_array(self.popularity**-power) for power in (self.a, self.b))
         self.table = (left @ (self.pairs + self.beta * self.pairs.T) @ right).tocsr()
         return self
 
-    def scores(
-        self,
-        histories: Tensor,  # (B, T) item rows, oldest first, right-padded with -1
-        times: Tensor | None = None,  # (B, T) ignored
-    ) -> Tensor:  # (B, N) float64
+    def scores(self, histories: Tensor, times: Tensor | None = None) -> Tensor:  # (B, N) float64
         "Weighted rows of $S$"
         return weighted_rows(self.table, histories, self.decay, self.max_len).add_(self.tiebreak)
 

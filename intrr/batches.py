@@ -96,10 +96,7 @@ def shape_batches(
 class Processes:
     "The processes that train one model together; only this one, unless a launcher has started more"
 
-    def __init__(
-        self,
-        device: torch.device | str = "cpu",  # Of the model
-    ):
+    def __init__(self, device: torch.device | str = "cpu"):  # Of the model
         self.rank, self.size = 0, process_count()
         if self.size > 1:
             state = PartialState(cpu=torch.device(device).type == "cpu")
@@ -159,14 +156,8 @@ class AdamWithRowWiseAdagrad(torch.optim.Adam):
                     p.grad = None
         return super().step(closure)
 
-    def step_rows(
-        self,
-        p: Tensor,  # `(N, d)`
-        sparse: Tensor,  # Its gradient
-        rate: float | Tensor,
-        decay: float,
-    ) -> None:
-        "Update the rows that have a gradient"
+    def step_rows(self, p: Tensor, sparse: Tensor, rate: float | Tensor, decay: float) -> None:
+        "Update the rows of a parameter, `(N, d)`, that have a gradient"
         state, rows, grad = self.state[p], sparse._indices()[0], sparse._values()
         if not state:
             state.update(step=torch.zeros((), device=p.device), rows=torch.zeros(len(p), device=p.device))
@@ -208,9 +199,8 @@ def set_rate(
 
 # %% ../nbs/50_batches.ipynb #45837515
 def collect_gradients(
-    params: Iterable[Tensor],
-    processes: Processes,
-) -> list[Tensor]:  # The dense gradients, and the values of the sparse ones
+    params: Iterable[Tensor], processes: Processes
+) -> list[Tensor]:  # The dense, and the values of sparse ones
     "Sum the gradients over the processes; sparse gradients then have each row once"
     used, out = [(p, p.grad) for p in params if p.grad is not None], []
     dense = [g for _, g in used if not g.is_sparse]
@@ -220,7 +210,6 @@ def collect_gradients(
             g.copy_(part.view_as(g))
     for p, g in used:
         if g.is_sparse:
-            rows, values = processes.all_gather(g._indices()[0]), processes.all_gather(g._values())
             rows, values = processes.all_gather(g._indices()[0]), processes.all_gather(g._values())
             p.grad = g = sum_sparse_rows(rows, values, p.shape)
         out.append(g._values() if g.is_sparse else g)
@@ -237,10 +226,7 @@ def clip_gradients(
         torch._foreach_mul_(grads, scale)
 
 # %% ../nbs/50_batches.ipynb #b93d07f5
-def training_precision(
-    recipe: Recipe,
-    device: torch.device,
-) -> str:  # `fp32` or `bf16`
+def training_precision(recipe: Recipe, device: torch.device) -> str:  # `fp32` or `bf16`
     "The precision of a step's products: for `auto`, bf16 on a GPU, and from width 256 on a CPU that supports it"
     if recipe.precision != "auto":
         return recipe.precision

@@ -57,11 +57,43 @@ def limits_section(
     return "\n".join(f"- {line}" for line in [*lines[:1], *seed, *lines[1:]])
 
 # %% ../nbs/69_cards.ipynb #a3f7ebc3
-def plain_name(
-    name: str,
-) -> str:  # Safe in file names and Markdown
+def plain_name(name: str) -> str:  # Safe in file names and Markdown
     "A name with only letters, digits, `_`, `.` and `-`"
     return re.sub(r"[^\w.-]+", "-", name).strip("-.") or "data"
+
+# %% ../nbs/69_cards.ipynb #eb0217f8
+_CARD = """---
+license: {licence}
+library_name: intrr
+tags: [recommendation, generative-retrieval, semantic-ids]
+---
+
+# {label} on {name}
+
+{label} (`{model}`{parts}) is a model for sequential recommendation, trained with `intrr`: it ranks all items of a
+catalogue after a history of items. Semantic IDs: {levels} codes per item, by `{quantizer}`.
+
+## How to load it
+
+```python
+import intrr
+model = intrr.load("{address}"{data})
+model.recommend(histories=[["item id", "item id"]], k=10)
+```
+
+## Data
+
+{name}: {has}; fingerprint `{fingerprint}`.
+{where}
+
+## Evaluation
+
+{metrics}
+
+## Not tested
+
+{limits}
+"""
 
 # %% ../nbs/69_cards.ipynb #f9f5674a
 def model_card(
@@ -78,36 +110,9 @@ def model_card(
     told = run.setup.data == "synthetic" or with_data
     why = "They are needed to open it, for ids, titles and histories, and must be the same in every interaction."
     where = "They come with the package." if run.setup.data == "synthetic" else "They are in the folder `data`."
+    where = where if told else f"The data are not in it. {why}"
     parts = f", with the parts `{record['parts']}`" if record and record.get("parts") else ""
-    return f"""---
-license: {licence}
-library_name: intrr
-tags: [recommendation, generative-retrieval, semantic-ids]
----
-
-# {info.label} on {name}
-
-{info.label} (`{model}`{parts}) is a model for sequential recommendation, trained with `intrr`: it ranks all items of a
-catalogue after a history of items. Semantic IDs: {run.sids.levels} codes per item, by `{run.setup.quantizer}`.
-
-## How to load it
-
-```python
-import intrr
-model = intrr.load("{address}"{"" if told else f', data="path/to/{name}"'})
-model.recommend(histories=[["item id", "item id"]], k=10)
-```
-
-## Data
-
-{name}: {has}; fingerprint `{data_fingerprint(d)}`.
-{where if told else f"The data are not in it. {why}"}
-
-## Evaluation
-
-{metrics_section(record)}
-
-## Not tested
-
-{limits_section(run, record)}
-"""
+    named: dict[str, Any] = {"licence": licence, "label": info.label, "name": name, "model": model, "parts": parts}
+    named |= {"address": address, "data": "" if told else f', data="path/to/{name}"', "has": has, "where": where}
+    named |= {"levels": run.sids.levels, "quantizer": run.setup.quantizer, "fingerprint": data_fingerprint(d)}
+    return _CARD.format(**named, metrics=metrics_section(record), limits=limits_section(run, record))

@@ -71,9 +71,7 @@ def pick_device(
     return dev
 
 # %% ../nbs/00_core.ipynb #8486a811
-def fast_bf16(
-    device: str | torch.device = "cpu",
-) -> bool:  # False for devices other than CPUs and CUDA GPUs
+def fast_bf16(device: str | torch.device = "cpu") -> bool:  # False for devices other than CPUs and CUDA GPUs
     "Whether the device has instructions for products in bfloat16"
     dev = torch.device(device)
     if dev.type == "cuda":
@@ -162,9 +160,7 @@ def to_jsonable(
     return x if isinstance(x, (str, int, bool, type(None))) else str(x)
 
 # %% ../nbs/00_core.ipynb #33deb9a4
-def check_regular(
-    path: str | Path,
-) -> None:
+def check_regular(path: str | Path) -> None:
     "Raise `InputError` for a pipe or a device, whose content may never end"
     path = Path(path)
     if path.exists() and not path.is_file() and not path.is_dir():
@@ -180,9 +176,7 @@ def save_json(
         tmp.write_text(json.dumps(to_jsonable(x), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 # %% ../nbs/00_core.ipynb #73593fa3
-def load_json(
-    path: str | Path,
-) -> Any:  # The content of the file
+def load_json(path: str | Path) -> Any:  # The content of the file
     "Read a JSON file; raises `InputError` that names the file and the line"
     check_regular(path)
     try:
@@ -207,9 +201,7 @@ def save_tensors(
             raise OSError(str(e)) from e
 
 # %% ../nbs/00_core.ipynb #a9758494
-def load_tensors(
-    path: str | Path,
-) -> tuple[dict[str, Tensor], Any]:  # Tensors on the CPU, and `meta`
+def load_tensors(path: str | Path) -> tuple[dict[str, Tensor], Any]:  # Tensors on the CPU, and `meta`
     "Read what `save_tensors` wrote; raises `InputError` if the file is missing or damaged"
     check_regular(path)
     try:
@@ -227,19 +219,13 @@ def _git(folder: Path, *words: str) -> list[str]:
 
 
 def _cpu_name() -> str:
-    try:
-        return next(
-            s.split(":")[1].strip()
-            for s in Path("/proc/cpuinfo").read_text().splitlines()
-            if s.startswith("model name")
-        )
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
+    with suppress(OSError, StopIteration):
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(s.split(":")[1].strip() for s in lines if s.startswith("model name"))
+    return platform.processor() or platform.machine()
 
 # %% ../nbs/00_core.ipynb #455b7187
-def _commit(
-    module: str | None,  # Path of `core.py`; None in its notebook
-) -> str | None:
+def _commit(module: str | None) -> str | None:  # Path of `core.py`, None in its notebook
     "The commit of the repository that holds this module and its notebook; None where the package is only installed"
     own, root = ["intrr/core.py", "nbs/00_core.ipynb"], Path(module or "").absolute().parents[1]
     if module is None or not (root / own[1]).exists():
@@ -285,17 +271,11 @@ def fingerprint(
     return hashlib.sha256(json.dumps(to_jsonable(x), sort_keys=True).encode()).hexdigest()[:12]
 
 # %% ../nbs/00_core.ipynb #688de458
-def duration_text(
-    seconds: float,
-) -> str:  # Such as `40 s`, `12 min`, `3.2 h`
+def duration_text(seconds: float) -> str:  # Such as `40 s`, `12 min`, `3.2 h`
     "A duration as text, rounded"
-    return (
-        f"{seconds:.0f} s"
-        if seconds < 90
-        else f"{seconds / 60:.0f} min"
-        if seconds < 5400
-        else f"{seconds / 3600:.1f} h"
-    )
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 # %% ../nbs/00_core.ipynb #915aa9ec
 def in_notebook() -> bool:

@@ -296,9 +296,7 @@ def rows_of_users(
     return order if split.user is None else torch.isin(number, order).nonzero()[:, 0]
 
 # %% ../nbs/10_data.ipynb #d6280f18
-def row_weights(
-    split: Split,
-) -> Tensor:  # (R,) float32
+def row_weights(split: Split) -> Tensor:  # (R,) float32
     "One divided by the number of rows that the row's user has"
     if split.user is None:
         return torch.ones(len(split))
@@ -313,7 +311,7 @@ _MOVED = {
     "read_amazon": ("formats", "read_amazon"),
 }
 
-
+# %% ../nbs/10_data.ipynb #59760fad
 def __getattr__(name: str) -> Any:
     "The new home of a name that has moved"
     if name not in _MOVED:

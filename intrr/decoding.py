@@ -53,6 +53,16 @@ def _expand(sids: SemanticIDs, level: int, node: Tensor) -> tuple[Tensor, Tensor
 # %% ../nbs/32_decoding.ipynb #e91c87ed
 NextLogits = Callable[[int, Tensor | None, Tensor | None], Tensor]
 
+# %% ../nbs/32_decoding.ipynb #d612eabb
+def _gains(s: Tensor, child_code: Tensor, real: Tensor, normaliser: str) -> Tensor:  # `(n, W, C)`
+    "What each child adds to the score of its prefix, from the logits `(n, W, K_l)`; some places hold no `real` child"
+    gain = s.gather(2, child_code)
+    if normaliser == "codes":
+        return gain - s.logsumexp(2, keepdim=True)
+    if normaliser == "children":
+        return gain - gain.masked_fill(~real, -torch.inf).logsumexp(2, keepdim=True)
+    return gain
+
 # %% ../nbs/32_decoding.ipynb #d9764df0
 @torch.no_grad()
 def beam_search(
@@ -73,11 +83,7 @@ def beam_search(
             sids = sids.to(s.device)
             node, score = torch.zeros_like(s[..., 0], dtype=torch.long), torch.zeros_like(s[..., 0])
         child, child_code, real = _expand(sids, level, node)
-        gain = s.gather(2, child_code)
-        if normaliser == "codes":
-            gain = gain - s.logsumexp(2, keepdim=True)
-        if normaliser == "children":
-            gain = gain - gain.masked_fill(~real, -torch.inf).logsumexp(2, keepdim=True)
+        gain = _gains(s, child_code, real, normaliser)
         total = (score[..., None] + gain).masked_fill(~real, -torch.inf).flatten(1)
         worth = total if ahead is None else total + ahead[level].gather(1, child_code.flatten(1))
         best = worth.topk(min(width, total.shape[1]), 1).indices

@@ -31,26 +31,17 @@ class CrossAttention(nn.Module):
     ):
         super().__init__()
         self.heads, self.norm, self.drop = heads, nn.RMSNorm(dim), Dropout(dropout)
-        self.q = nn.Linear(dim, heads * head_dim, bias=False)
-        self.kv = nn.Linear(dim, 2 * heads * head_dim, bias=False)
+        self.q, self.kv = (nn.Linear(dim, n * heads * head_dim, bias=False) for n in (1, 2))
         self.out = nn.Linear(heads * head_dim, dim, bias=False)
         nn.init.normal_(self.out.weight, std=0.02)
 
-    def keys_values(
-        self,
-        memory: Tensor,  # `(B, S, d)`
-    ) -> tuple[Tensor, Tensor]:  # `(B, heads, S, head_dim)` each
+    def keys_values(self, memory: Tensor) -> tuple[Tensor, Tensor]:  # `(B, S, d)` to `(B, heads, S, head_dim)` each
         "Keys and values of the memory; computed once per user"
         k, v = self.kv(memory).unflatten(-1, (2, self.heads, -1)).permute(2, 0, 3, 1, 4).contiguous()
         return k, v
 
-    def forward(
-        self,
-        x: Tensor,  # `(B, T, d)`
-        kv: tuple[Tensor, Tensor],  # `(B, heads, S, head_dim)` each
-        seen: Tensor,  # Real positions of the memory, `(B, 1, 1, S)` bool
-    ) -> Tensor:  # `(B, T, d)`
-        "Each of `T` positions attends to the memory"
+    def forward(self, x: Tensor, kv: tuple[Tensor, Tensor], seen: Tensor) -> Tensor:  # `(B, T, d)`
+        "Each of `T` positions attends to the real positions of the memory, `(B, 1, 1, S)`"
         q = self.q(self.norm(x)).unflatten(-1, (self.heads, -1)).transpose(1, 2)
         mixed = F.scaled_dot_product_attention(q, *kv, attn_mask=seen)
         return x + self.drop(self.out(mixed.transpose(1, 2).flatten(2)))
@@ -108,9 +99,9 @@ def extend_decoder(
         y = block.feed(cross(block.add(y, mixed.squeeze(-2)), memory.history[i], seen))
     return net.norm(y), memory._replace(own=own)
 
-# %% ../nbs/35_encoder_decoder.ipynb #efeaf8dc
-class EncoderDecoder(nn.Module):
-    "T5's encoder and decoder on ready-made tokens (Raffel et al. 2020; TIGER, Rajput et al. 2023)"
+# %% ../nbs/35_encoder_decoder.ipynb #7d4a3962
+class _Stacks(nn.Module):
+    "The blocks of an encoder and a decoder, and their norms and biases"
 
     encoder: Iterable[Any]  # `ModuleList` of `Block`
     decoder: Iterable[Any]  # The same
@@ -137,6 +128,10 @@ class EncoderDecoder(nn.Module):
         self.norm_encoder, self.norm = nn.RMSNorm(dim), nn.RMSNorm(dim)
         for block in blocks:
             block.start_small()
+
+# %% ../nbs/35_encoder_decoder.ipynb #efeaf8dc
+class EncoderDecoder(_Stacks):
+    "T5's encoder and decoder on ready-made tokens (Raffel et al. 2020; TIGER, Rajput et al. 2023)"
 
     def encode(
         self,

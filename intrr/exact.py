@@ -24,9 +24,7 @@ from .sids import SemanticIDs
 __all__ = ['EdgeRAN', 'branch_and_bound', 'ExactScorer']
 
 # %% ../nbs/33_exact.ipynb #15cb21db
-def pair_cells(
-    sids: SemanticIDs,
-) -> Tensor:  # `(N, L)`
+def pair_cells(sids: SemanticIDs) -> Tensor:  # `(N, L)`
     "Positions of an item's pairs of codes in the concatenated tables of all levels"
     sizes = torch.tensor([1, *sids.sizes])
     room = sizes[:-1] * sizes[1:]  # of each level's table
@@ -35,9 +33,7 @@ def pair_cells(
     return cells
 
 # %% ../nbs/33_exact.ipynb #78b3e31e
-def valid_pairs(
-    sids: SemanticIDs,
-) -> list[Tensor]:  # For each level after the first, `(K_{l-1}, K_l)` bool
+def valid_pairs(sids: SemanticIDs) -> list[Tensor]:  # For each level after the first, `(K_{l-1}, K_l)` bool
     "Which pairs of codes are edges"
     valid = [torch.zeros(pair, dtype=torch.bool) for pair in pairwise(sids.sizes)]
     for level, pairs in enumerate(valid):
@@ -68,8 +64,7 @@ def edge_layout(
         rank = torch.empty_like(count).scatter_(0, order, torch.arange(len(order)))
         width = count[order][torch.arange(len(order)) // size * size]
         stop = width.cumsum(0)
-        nth = torch.arange(len(edges)) - (count.cumsum(0) - count)[edges[:, 0]]
-        row = (stop - width)[rank[edges[:, 0]]] + nth
+        row = (stop - width)[rank[edges[:, 0]]] + torch.arange(len(edges)) - (count.cumsum(0) - count)[edges[:, 0]]
         for i in range(0, len(order), size):
             j = min(i + size, len(order))
             rows = slice(n_rows + int(stop[i] - width[i]), n_rows + int(stop[j - 1]))
@@ -137,9 +132,9 @@ class _BagSum(torch.autograd.Function):
         items, bounds = ctx.saved_tensors
         return F.embedding_bag(items, grads[0].contiguous(), bounds, mode="sum"), None, None, None
 
-# %% ../nbs/33_exact.ipynb #84c8965c
-class EdgeRAN(FoldedRAN):
-    "A `FoldedRAN` for a catalogue: only existing pairs of codes, and their sums along each item's ID"
+# %% ../nbs/33_exact.ipynb #7d6c65ee
+class _EdgePlaces(FoldedRAN):
+    "A `FoldedRAN` with the places of a catalogue's edges"
 
     prev: Tensor  # As in `EdgeLayout`
     next: Tensor
@@ -148,11 +143,7 @@ class EdgeRAN(FoldedRAN):
     bounds: Tensor  # Where each row's items start, `(E,)`
     cells: Tensor  # From `pair_cells`
 
-    def __init__(
-        self,
-        ran: RAN,  # Owner of the weights
-        sids: SemanticIDs,  # The catalogue's IDs
-    ):
+    def __init__(self, ran: RAN, sids: SemanticIDs):
         super().__init__(ran)
         paths, prev, nxt, blocks = edge_layout(sids)
         self.sids, self.blocks, self._edge_tables = sids, blocks, WeightCache()
@@ -163,15 +154,16 @@ class EdgeRAN(FoldedRAN):
         for name, part in parts.items():
             self.register_buffer(name, part, persistent=False)
 
+# %% ../nbs/33_exact.ipynb #84c8965c
+class EdgeRAN(_EdgePlaces):
+    "A `FoldedRAN` for a catalogue: only existing pairs of codes, and their sums along each item's ID"
+
     def edge_tables(self) -> list[Tensor]:
         "The rows of `tables` in the order of the blocks: previous codes, next codes, biases"
         parts = zip(self.tables(), (self.prev, self.next, self.next), strict=True)
         return [torch.cat(table).index_select(0, row) for table, row in parts]
 
-    def edge_logits(
-        self,
-        h: Tensor,  # States of users, `(n, d)`
-    ) -> Tensor:  # `(E, n)`, rows as in `EdgeLayout`
+    def edge_logits(self, h: Tensor) -> Tensor:  # States of users, `(n, d)`, to `(E, n)`, rows as in `EdgeLayout`
         "The logits of all edges"
         with unrounded(h.device):
             h = h.to(self.ran.books[0].dtype)
@@ -179,10 +171,7 @@ class EdgeRAN(FoldedRAN):
             tables = self._edge_tables.get(self.ran, self.edge_tables)
             return _EdgeProducts.apply(self.ran.books[0] @ h.T, guide, *tables, self.blocks)
 
-    def path_sums(
-        self,
-        h: Tensor,  # States of users, `(n, d)`
-    ) -> Tensor:  # `(N, n)`
+    def path_sums(self, h: Tensor) -> Tensor:  # States of users, `(n, d)`, to `(N, n)`
         "Each item's sum of edge logits along its path, in at least 32 bits"
         rows = self.edge_logits(h)  # (E, n)
         rows = rows.to(torch.promote_types(rows.dtype, torch.float32))
@@ -268,12 +257,11 @@ def branch_and_bound(
     best = order[(count.cumsum(0) - count)[:, None] + torch.arange(k, device=least.device)]
     return score[best], rows[best]
 
-# %% ../nbs/33_exact.ipynb #f2f1a99d
-class ExactScorer(EdgeRAN):
-    "Exact scores and best items of a catalogue: no beam, no invalid ID"
+# %% ../nbs/33_exact.ipynb #fbb3e993
+class _CatalogueScores(EdgeRAN):
+    "Exact scores of all items of a catalogue"
 
     few = 8  # Up to this many users the dense tables are faster than the edges
-    many_items = 200_000  # From about this many items on, branch and bound is faster than scoring all
 
     def scores(
         self,
@@ -306,6 +294,12 @@ class ExactScorer(EdgeRAN):
         "`pair_logits`, normalised over the codes of a level if the normaliser is `codes`"
         pairs = self.pair_logits(h)
         return [s.log_softmax(-1) for s in pairs] if normaliser == "codes" else pairs
+
+# %% ../nbs/33_exact.ipynb #f2f1a99d
+class ExactScorer(_CatalogueScores):
+    "Exact scores and best items of a catalogue: no beam, no invalid ID"
+
+    many_items = 200_000  # From about this many items on, branch and bound is faster than scoring all
 
     def searches(self, normaliser: str = "catalogue") -> bool:
         "Whether `topk` without item vectors uses branch and bound: scores are sums over pairs of codes, N is large"

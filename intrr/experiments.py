@@ -39,15 +39,12 @@ QUANTIZER_RECIPES = ("recommended", "paper")  # Our settings of a quantizer, or 
 GIVEN = "given"  # Instead of a quantizer: the Semantic IDs came from a file
 
 # %% ../nbs/63_experiments.ipynb #6e04b5de
-def check_setup(
-    setup: Setup,
-) -> None:
+def check_setup(setup: Setup) -> None:
     "Raise `InputError` for an unknown quantizer, recipe, protocol or fit, or a number that is too small"
     if setup.quantizer not in (*QUANTIZERS, GIVEN):
         raise InputError(f"no quantizer '{setup.quantizer}'; known: {', '.join(QUANTIZERS)}")
     if setup.quantizer_recipe not in QUANTIZER_RECIPES:
-        known = ", ".join(QUANTIZER_RECIPES)
-        raise InputError(f"no quantizer recipe '{setup.quantizer_recipe}'; known: {known}")
+        raise InputError(f"no quantizer recipe '{setup.quantizer_recipe}'; known: {', '.join(QUANTIZER_RECIPES)}")
     check_protocol(setup.protocol, setup.fit)
     for name, least in {"levels": 1, "size": 1, "ties": 0, "seed": 0}.items():
         if (value := getattr(setup, name)) is not None and value < least:
@@ -112,18 +109,14 @@ class Setup:
         return self.fit_quantizer(embeddings, progress).sids(embeddings, dataset=dataset.name)
 
 # %% ../nbs/63_experiments.ipynb #76012b52
-def experiment_name(
-    e: Experiment,
-) -> str:  # Such as `intrr-rkmeans-transformer-0`
+def experiment_name(e: Experiment) -> str:  # Such as `intrr-rkmeans-transformer-0`
     "The name includes everything that is not the default: size, variant, protocol"
     size = e.size if e.recipe and e.size != "recommended" else None
     parts = (e.system, e.quantizer, e.backbone, size, e.variant, str(e.seed))
     return "-".join([*filter(None, parts), *protocol_words(vars(e.setup))])
 
 # %% ../nbs/63_experiments.ipynb #74574057
-def experiment_values(
-    e: Experiment,
-) -> dict[str, Any]:  # By name, such as `recipe.dim`
+def experiment_values(e: Experiment) -> dict[str, Any]:  # By name, such as `recipe.dim`
     "All values that a result depends on"
     parts = {"setup": to_jsonable(replace(e.setup, data=e.dataset)), "recipe": to_jsonable(e.recipe) or {}}
     nested = {f"{part}.{k}": v for part, values in parts.items() for k, v in values.items()}
@@ -191,19 +184,12 @@ class Experiment:
         return cls(Setup(**config["setup"]), record["model"], Recipe.read(recipe) if recipe else None, **labels)
 
 # %% ../nbs/63_experiments.ipynb #9bf5bf3e
+_SAMPLE = {"validation_users": 4000}  # Enough to choose an epoch by
 SIZES: dict[str, dict[str, Any]] = {  # Changes of each size to the recommended recipe of any model
     "recommended": {},
-    "laptop": {
-        "dim": 64,
-        "hidden": 64,
-        "layers": 1,
-        "learning_rate": 2e-3,
-        "beam": 20,
-        "patience": 10,
-        "validation_users": 4000,
-    },
-    "large": {"dim": 256, "hidden": 512, "layers": 4, "heads": 4, "validation_users": 4000},
-    "published": {"validation_users": 4000},
+    "laptop": {"dim": 64, "hidden": 64, "layers": 1, "learning_rate": 2e-3, "beam": 20, "patience": 10} | _SAMPLE,
+    "large": {"dim": 256, "hidden": 512, "layers": 4, "heads": 4} | _SAMPLE,
+    "published": _SAMPLE,
     "trial": {"dim": 16, "hidden": 16, "layers": 1, "epochs": 2, "batch_targets": 1024, "learning_rate": 5e-3},
 }
 
@@ -250,9 +236,7 @@ def catalogue_recipe(
     return replace(base, **SMALL_CATALOGUE) if size is None and n_items < 5000 else base
 
 # %% ../nbs/63_experiments.ipynb #4ed885f2
-def data_fingerprint(
-    dataset: Dataset,
-) -> str:  # Changes with any interaction, time, id or item text
+def data_fingerprint(dataset: Dataset) -> str:  # Changes with any interaction, time, id or item text
     "A short hash of all that a model can learn from"
     numbers = [b"" if x is None else x.numpy().tobytes() for x in (dataset.flat, dataset.offsets, dataset.times)]
     words = [[str(x) for x in dataset.items[column]] for column in ("id", "text")]
@@ -272,10 +256,7 @@ def _read_fingerprint(source: str, files: tuple[tuple[str, int], ...]) -> str:
     return data_fingerprint(open_dataset(source))
 
 # %% ../nbs/63_experiments.ipynb #805c2f00
-def describe_changes(
-    e: Experiment,
-    record: Any,  # Content of a file
-) -> str:  # Such as `recipe.dim was 64, is 128`; empty if nothing
+def describe_changes(e: Experiment, record: Any) -> str:  # Such as `recipe.dim was 64, is 128`; empty if nothing
     "How an experiment or its data differ from those of a record"
     try:
         old, new = Experiment.of(record).values, e.values

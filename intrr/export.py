@@ -50,10 +50,7 @@ class HistoryState(nn.Module):
         self.register_buffer("tokens", model.token_table().clone())
         self.backbone, self.max_len = copy.deepcopy(model.backbone), model.max_len
 
-    def forward(
-        self,
-        histories: Tensor,  # `(B, T)`, right-padded with -1
-    ) -> Tensor:  # $h$, `(B, d)`
+    def forward(self, histories: Tensor) -> Tensor:  # `(B, T)`, right-padded with -1, to $h$, `(B, d)`
         "The state after the last item of each history"
         x = last_places(histories, self.max_len)
         tokens = self.tokens[x.clamp(min=0)].masked_fill((x < 0)[..., None], 0.0)  # (B, max_len, d)
@@ -65,17 +62,11 @@ class VectorScores(nn.Module):
 
     vectors: Tensor
 
-    def __init__(
-        self,
-        vectors: Tensor,  # $v_i$, `(N, d)`
-    ):
+    def __init__(self, vectors: Tensor):  # $v_i$, `(N, d)`
         super().__init__()
         self.register_buffer("vectors", vectors.clone())
 
-    def forward(
-        self,
-        h: Tensor,  # `(B, d)`
-    ) -> Tensor:  # `(B, N)`
+    def forward(self, h: Tensor) -> Tensor:  # `(B, d)` to `(B, N)`
         "Inner products"
         return h @ self.vectors.T
 
@@ -91,9 +82,9 @@ def prefix_places(
         above = node
     return out
 
-# %% ../nbs/53_export.ipynb #f62ae799
-class PathScores(nn.Module):
-    "RAN's score of all items, from the logits of all pairs of codes"
+# %% ../nbs/53_export.ipynb #daced8f2
+class PairLogits(nn.Module):
+    "RAN's logits of all pairs of codes"
 
     first: Tensor
     cells: Tensor
@@ -112,10 +103,7 @@ class PathScores(nn.Module):
         for name, part in parts.items():
             self.register_buffer(name, part.detach().clone())
 
-    def pair_logits(
-        self,
-        h: Tensor,  # `(B, d)`
-    ) -> list[Tensor]:  # `(B, K_1)`, then `(B, K_{l-1}, K_l)` per level
+    def pair_logits(self, h: Tensor) -> list[Tensor]:  # `(B, d)` to `(B, K_1)`, then `(B, K_{l-1}, K_l)` per level
         "$s^l = R^l \\, \\mathrm{ReLU}(A^l + G^l h) + b^l$ of every pair, normalised if the normaliser is `codes`"
         out = [h @ self.first.T]
         for level, guide in enumerate(self.guides):
@@ -123,10 +111,13 @@ class PathScores(nn.Module):
             out.append(F.linear(F.relu(code + guide(h)[:, None]), rows, bias))
         return [s.log_softmax(-1) for s in out] if self.normaliser == "codes" else out
 
+# %% ../nbs/53_export.ipynb #f62ae799
+class PathScores(PairLogits):
+    "RAN's score of all items, from the logits of all pairs of codes"
+
     def over_children(
-        self,
-        table: Tensor,  # The logits of all pairs, `(B, K_1 + K_1 K_2 + ...)`
-    ) -> Tensor:  # Log-probabilities, `(B, N)`
+        self, table: Tensor
+    ) -> Tensor:  # Logits, `(B, K_1 + K_1 K_2 + ...)`, to log-probabilities `(B, N)`
         "The log-softmax over each prefix's children, added down the tree"
         total = table.new_zeros(table.shape[0], 1)
         for level in range(self.cells.shape[1]):
@@ -137,10 +128,7 @@ class PathScores(nn.Module):
             total = (total - mass.log() - top)[:, parent] + logit
         return total[:, self.get_buffer("leaf")]
 
-    def forward(
-        self,
-        h: Tensor,  # `(B, d)`
-    ) -> Tensor:  # `(B, N)`
+    def forward(self, h: Tensor) -> Tensor:  # `(B, d)` to `(B, N)`
         "The sum along each item's ID"
         table = torch.cat([s.flatten(1) for s in self.pair_logits(h)], 1)  # (B, K_1 + K_1 K_2 + ...)
         if self.normaliser == "children":
@@ -167,10 +155,7 @@ class CountedScores(nn.Module):
         for name, part in parts.items():
             self.register_buffer(name, part.clone())
 
-    def forward(
-        self,
-        histories: Tensor,  # `(B, T)`, right-padded with -1
-    ) -> Tensor:  # `(B, N)`
+    def forward(self, histories: Tensor) -> Tensor:  # `(B, T)`, right-padded with -1, to `(B, N)`
         "The weighted mean of the rows of a history's items"
         out = self.base.repeat(histories.shape[0], 1)
         add_packed_rows(out, last_places(histories, self.max_len), self.columns, self.values, self.recency)
@@ -180,12 +165,7 @@ class CountedScores(nn.Module):
 class ServedTopK(nn.Module):
     "`topk` of a model with fixed `k`"
 
-    def __init__(
-        self,
-        model: SASRec | IntRR,  # In `eval` mode
-        counted: CountedScores | None,  # Transition counts that are pooled with it
-        k: int,  # Items to recommend
-    ):
+    def __init__(self, model: SASRec | IntRR, counted: CountedScores | None, k: int):
         super().__init__()
         item = isinstance(model, SASRec) or model.recipe.item_term
         parts: list[nn.Module] = [PathScores(model)] if isinstance(model, IntRR) else []
@@ -267,9 +247,7 @@ def unheard() -> Generator[None]:
 ONNX_BYTES = 2**31 - 2**24  # Limit of the weights, a little less than the 2 GB of a file
 
 # %% ../nbs/53_export.ipynb #d2ca3fbe
-def check_onnx(
-    served: nn.Module,
-) -> None:
+def check_onnx(served: nn.Module) -> None:
     "Raise `InputError` if a package is missing or the weights do not fit in one file"
     try:
         import onnxscript  # noqa: F401

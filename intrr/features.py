@@ -30,9 +30,7 @@ _WORD = re.compile(r"\w+")
 
 
 def item_words(
-    item: Mapping[
-        str, Any
-    ],  # Keys `title`, `keywords`, `brand`, `categories`, `text`, each of which may be absent or null
+    item: Mapping[str, Any],  # `title`, `keywords`, `brand`, `categories`, `text`, each of which may be absent or null
 ) -> list[str]:  # Such as `["hair", "dryer", "brand=conair", "category=hair care"]`
     "The lower-case words of an item's title, and its brand and categories as one token each"
     known = (item.get(k) for k in ("title", "keywords", "text"))
@@ -52,10 +50,7 @@ class WordVectors:
     weight: np.ndarray  # $\log(N / \mathrm{df}_w)$, `(V,)` float64
 
     @classmethod
-    def fit(
-        cls,
-        words: Sequence[Sequence[str]],  # Words of each item, `(N,)`
-    ) -> WordVectors:
+    def fit(cls, words: Sequence[Sequence[str]]) -> WordVectors:  # Words of each item, `(N,)`
         "Learn vocabulary and document frequencies; raises `InputError` if no word is shared by two items"
         df = Counter(w for item in words for w in dict.fromkeys(item))
         shared = {w: n for w, n in df.items() if n > 1}
@@ -109,11 +104,8 @@ def _fix_signs(
     return directions * torch.where(top < 0, -1.0, 1.0)
 
 # %% ../nbs/14_features.ipynb #8e84d0da
-def _word_directions(
-    items: pd.DataFrame,  # `(N,)` rows
-    dim: int,  # Maximum number of directions
-) -> tuple[WordVectors, Tensor]:  # The TF-IDF model, and `(m, V)` float64
-    "TF-IDF of a catalogue, and the leading singular directions of its rows"
+def _word_directions(items: pd.DataFrame, dim: int) -> tuple[WordVectors, Tensor]:
+    "TF-IDF of a catalogue, and at most `dim` leading singular directions of its rows, `(m, V)` float64"
     words = [item_words(item) for item in items.to_dict("records")]
     x = (vectors := WordVectors.fit(words))(words)
     if x.shape[1] < 2:
@@ -132,6 +124,14 @@ def _principal_components(
 
 # %% ../nbs/14_features.ipynb #8ffc61a9
 FEATURE_KINDS = ("tfidf", "encoder", "both")
+
+# %% ../nbs/14_features.ipynb #3cdb31e5
+def _of_all(items: pd.DataFrame, embeddings: Tensor | None, kind: str) -> Tensor:
+    "The embeddings; raises `InputError` unless there is one for each item"
+    if embeddings is None or len(embeddings) != len(items):
+        found = "none are given" if embeddings is None else f"{len(embeddings)} rows are given"
+        raise InputError(f"text features '{kind}': need embeddings of {len(items)} items, {found}")
+    return embeddings
 
 # %% ../nbs/14_features.ipynb #ce1defcc
 @dataclass(frozen=True)
@@ -160,18 +160,12 @@ class TextFeatures:
         if kind != "encoder":
             vectors, directions = _word_directions(items, tfidf_dim)
         if kind != "tfidf":
-            if embeddings is None or len(embeddings) != len(items):
-                found = "none are given" if embeddings is None else f"{len(embeddings)} rows are given"
-                raise InputError(f"text features '{kind}': need embeddings of {len(items)} items, {found}")
+            embeddings = _of_all(items, embeddings, kind)
             mean, components = _principal_components(embeddings, min(encoder_dim, len(items) - 1))
         return cls(kind, vectors, directions, mean, components)
 
-    def __call__(
-        self,
-        items: pd.DataFrame,  # From the catalogue or new, `(n,)` rows
-        embeddings: Tensor | None = None,  # Of their texts, `(n, E)`
-    ) -> Tensor:  # `(n, F)` float32, rows of unit length; zero if nothing in a text is known
-        "The features of items"
+    def __call__(self, items: pd.DataFrame, embeddings: Tensor | None = None) -> Tensor:  # `(n, F)` float32
+        "The features of items, known or new: rows of unit length, zero if nothing in a text is known"
         parts = []
         if self.vectors is not None and self.directions is not None:
             x = self.vectors([item_words(item) for item in items.to_dict("records")])

@@ -50,10 +50,7 @@ class CodeTokens(SequenceModel):
         for head in [] if r.as_released else heads:
             nn.init.normal_(head.weight, std=r.dim**-0.5)
 
-    def code_tokens(
-        self,
-        items: Tensor,  # Item rows, any shape; -1 gives zeros
-    ) -> Tensor:  # `(..., L, d)`
+    def code_tokens(self, items: Tensor) -> Tensor:  # Item rows, any shape; -1 gives zeros; to `(..., L, d)`
         "The codewords of each item; the text is added to the last one, which predicts no code of that item"
         x = self.codewords(self.level_loss.codes[items] + self.first)
         if self.text is not None:
@@ -64,11 +61,8 @@ class CodeTokens(SequenceModel):
         "The codewords of the level above `level`, `(..., d)`"
         return self.codewords(code + self.first[level - 1])
 
-    def level_logits(
-        self,
-        states: Tensor,  # `(..., L, d)`: the state before each code
-    ) -> list[Tensor]:  # Per level, `(..., K_l)` each
-        "One head per level"
+    def level_logits(self, states: Tensor) -> list[Tensor]:  # `(..., L, d)` to `(..., K_l)` for each level
+        "One head per level, on the state before each code"
         return [head(states[..., level, :]) for level, head in enumerate(self.heads)]
 
 # %% ../nbs/43_flattened.ipynb #0a2c4089
@@ -117,11 +111,8 @@ class FlatSID(BeamDecoder):
         self.backbone = make_backbone(self.recipe)
         self.uses_times = self.backbone.clock is not None
 
-    def code_times(
-        self,
-        times: Tensor | None,  # Unix seconds of the items, `(B, T)` long
-    ) -> tuple[Tensor, ...]:  # `times` and `now` of each code for the backbone, `(B, T * L)` each; None without times
-        "Times of the codes, and the times from which they look back: an item's time is known with its last code"
+    def code_times(self, times: Tensor | None) -> tuple[Tensor, ...]:  # `(B, T)` long to `(B, T * L)` each
+        "`times` and `now` of the codes for the backbone: an item's time is known with its last code"
         if times is None:
             return ()
         each, late = times.repeat_interleave(self.sids.levels, 1), self.sids.levels - 1
@@ -191,13 +182,8 @@ class TIGER(BeamDecoder):
         losses = [self.prefix_loss(sequences[row[i]], place[i], count) for i in parts]
         return {"recommendation": torch.stack(losses).sum()}
 
-    def prefix_loss(
-        self,
-        sequences: Tensor,  # Item rows, `(n, T + 1)`
-        last: Tensor,  # Last position of each history, `(n,)`; the next item is the target
-        count: Tensor,  # Divisor of the sum
-    ) -> Tensor:  # Nats per target
-        "Cross-entropy of the item after a prefix"
+    def prefix_loss(self, sequences: Tensor, last: Tensor, count: Tensor) -> Tensor:  # Nats per target
+        "Cross-entropy of the items after the positions `last` of sequences, `(n, T + 1)`; `count` is the divisor"
         history, target = cut_prefix(sequences, last)
         start = self.start.expand(len(target), 1, -1)
         h = self.net.decode(torch.cat([start, self.code_tokens(target)[:, :-1]], 1), self.memory(history))

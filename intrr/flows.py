@@ -161,11 +161,9 @@ def code_balance_figure(
     ax.plot([net[k] for k in shown], range(len(shown)), "D", color="black", markersize=4, label="net")
     called = [f"{caption(names[k], 34)} (code {k})" if names else f"code {k}" for k in shown]
     ax.set_yticks(range(len(shown)), called, fontsize=8)
-    ax.set_ylim(len(shown) - 0.4, -0.6)
     ax.axvline(0, color="#333333", linewidth=0.8)
-    bare_axes(ax, xlabel="items")
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-    ax.xaxis.set_major_formatter(lambda x, _: f"{abs(x):.0f}")
+    bare_axes(ax, xlabel="items", ylim=(len(shown) - 0.4, -0.6))
+    ax.xaxis.set(major_locator=MaxNLocator(integer=True), major_formatter=lambda x, _: f"{abs(x):.0f}")
     ax.set_title(title, loc="left")
     ax.legend(frameon=False, loc="lower right", bbox_to_anchor=(1, 1), ncols=3)
     return fig

@@ -38,9 +38,9 @@ def make_tables(
     out = [(book @ step.out.weight, book @ step.out.bias) for step, (_, book) in levels]
     return Tables(code, [rows for rows, _ in out], [bias for _, bias in out])
 
-# %% ../nbs/32_folded.ipynb #30c66ede
-class FoldedRAN(nn.Module):
-    "The user side of a `RAN`, with the constant parts folded; it has no weights of its own"
+# %% ../nbs/32_folded.ipynb #ce6c8898
+class _FoldedStep(nn.Module):
+    "A step of the user side of a `RAN`, with the constant parts folded"
 
     ran: RAN  # Whose weights are used
 
@@ -54,11 +54,8 @@ class FoldedRAN(nn.Module):
         with unrounded(self.ran.books[0].device):
             return self._tables.get(self.ran, lambda: make_tables(self.ran.steps, self.ran.books))
 
-    def next_logits(
-        self,
-        h: Tensor,  # States of users, `(n, d)`
-    ) -> NextLogits:  # Level and codes of the level above, `(n, W)` or None, to `(n, W, K_l)`
-        "A step for `beam_search`: the logits $s^l$ after given codes"
+    def next_logits(self, h: Tensor) -> NextLogits:  # From states of users, `(n, d)`
+        "A step for `beam_search`: the logits $s^l$, `(n, W, K_l)`, after given codes of the level above, or None"
         books, tables = self.ran.books, self.tables()
         h = h.to(books[0].dtype)
 
@@ -72,6 +69,10 @@ class FoldedRAN(nn.Module):
 
         return step
 
+# %% ../nbs/32_folded.ipynb #30c66ede
+class FoldedRAN(_FoldedStep):
+    "The user side of a `RAN`, with the constant parts folded; it has no weights of its own"
+
     def level_logits(
         self,
         h: Tensor,  # States of users, `(n, d)`
@@ -81,10 +82,7 @@ class FoldedRAN(nn.Module):
         step, above = self.next_logits(h), [None, *codes.T[:-1, :, None]]  # (n, 1) each
         return [step(level, code, None)[:, 0] for level, code in enumerate(above)]
 
-    def pair_logits(
-        self,
-        h: Tensor,  # States of users, `(n, d)`
-    ) -> list[Tensor]:  # `(n, K_1)`, then `(n, K_{l-1}, K_l)` per level
+    def pair_logits(self, h: Tensor) -> list[Tensor]:  # `(n, d)` to `(n, K_1)`, then `(n, K_{l-1}, K_l)` per level
         "All pairs of codes: `level_logits` after each possible previous code"
         with unrounded(h.device):
             h = h.to(self.ran.books[0].dtype)

@@ -192,10 +192,9 @@ def _fields(path: Path, cut: str, need: int) -> list[list[str]]:
     "The fields of each line of a file in Latin-1"
     check_regular(path)
     try:
-        lines = path.read_text(encoding="latin-1").splitlines()
+        rows = [line.split(cut) for line in path.read_text(encoding="latin-1").splitlines()]
     except OSError as e:
         raise InputError(f"{path}: cannot read ({e.strerror or e})") from e
-    rows = [line.split(cut) for line in lines]
     if (n := next((n for n, row in enumerate(rows, 1) if len(row) != need), None)) is not None:
         raise InputError(f"{path}, line {n}: {len(rows[n - 1])} fields, need {need}; is this the right file?")
     return rows

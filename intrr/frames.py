@@ -90,9 +90,7 @@ def items_from_records(
     return frame.assign(text=[clean_text(r.get("text")) or item_text(r) for r in records])
 
 # %% ../nbs/02_frames.ipynb #dcc516e2
-def _whole_ids(
-    ids: pd.Series,
-) -> pd.Series:  # int64 if all are whole numbers, otherwise unchanged
+def _whole_ids(ids: pd.Series) -> pd.Series:  # int64 if all are whole numbers, otherwise unchanged
     "Ids such as 7.0 as 7"
     if not pd.api.types.is_float_dtype(ids) or ids.isna().any() or not (ids % 1 == 0).all():
         return ids
@@ -230,7 +228,6 @@ def k_core(
     "The largest part in which every user and item has at least `core` rows"
     while True:
         sizes = [interactions.groupby(c)[c].transform("size") for c in ("user", "item")]
-        keep = (sizes[0] >= core) & (sizes[1] >= core)
-        if keep.all():
+        if (keep := (sizes[0] >= core) & (sizes[1] >= core)).all():
             return interactions
         interactions = interactions[keep]

@@ -44,6 +44,20 @@ def compile_call(
             why = next((line for line in str(e).splitlines() if line.strip()), type(e).__name__)
     raise InputError(f"compiled: {why}; without g++ and Python's headers, or for such a model, leave it out")
 
+# %% ../nbs/52_graphs.ipynb #223dc18c
+def record_call(call: Callable[[], Any], device: torch.device) -> tuple[torch.cuda.CUDAGraph, Any]:
+    "Run a few times on a side stream, then record: the graph, and the answer that each replay overwrites"
+    with torch.cuda.device(device):
+        here, beside = torch.cuda.current_stream(device), torch.cuda.Stream(device)
+        beside.wait_stream(here)
+        with torch.cuda.stream(beside):
+            for _ in range(3):
+                call()
+        here.wait_stream(beside)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph, stream=beside):
+            return graph, call()
+
 # %% ../nbs/52_graphs.ipynb #cb6ffd0b
 class CompiledTopK:
     "The best items for histories of one shape: recorded and replayed on a GPU, optionally compiled on a CPU"
@@ -78,17 +92,8 @@ class CompiledTopK:
             return self.model.best(self.histories, self.k, beam=self.beam)
 
     def record(self) -> None:
-        "Run a few times on a side stream, then record; keeps references to all tensors that are read"
-        with torch.cuda.device(self.device):
-            here, beside = torch.cuda.current_stream(self.device), torch.cuda.Stream(self.device)
-            beside.wait_stream(here)
-            with torch.cuda.stream(beside):
-                for _ in range(3):
-                    self.run()
-            here.wait_stream(beside)
-            self.graph = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(self.graph, stream=beside):
-                self.answer = self.run()
+        "Record `run`; keeps references to all tensors that are read"
+        self.graph, self.answer = record_call(self.run, self.device)
         self.held = held_tensors(self.model)
 
     def __call__(

@@ -24,9 +24,7 @@ from .style import COLOURS, Page
 __all__ = ['category_purity', 'category_labels', 'co_occurring_items', 'health_card', 'health_text', 'health_figure']
 
 # %% ../nbs/21_health.ipynb #d2265aaf
-def code_usage(
-    sids: SemanticIDs,
-) -> dict[str, list[float]]:  # Measure: a value for each level
+def code_usage(sids: SemanticIDs) -> dict[str, list[float]]:  # Measure: a value for each level
     "How many codes of each level are used, and how evenly"
     shares = [
         torch.bincount(c, minlength=k).double() / sids.n_items for c, k in zip(sids.codes.T, sids.sizes, strict=True)
@@ -41,9 +39,7 @@ def code_usage(
     }
 
 # %% ../nbs/21_health.ipynb #7ac3102a
-def tree_shape(
-    sids: SemanticIDs,
-) -> dict[str, list[float]]:  # Measure: a value for each level
+def tree_shape(sids: SemanticIDs) -> dict[str, list[float]]:  # Measure: a value for each level
     "The nodes of each depth, the children of the nodes one level up, and the items below"
     items = [torch.bincount(p) for p in sids.prefixes.T]
     fan = [sids.children(level)[1] for level in range(sids.levels)]
@@ -149,7 +145,7 @@ _CHANCE_ROWS = {  # A measure of what prefixes keep together: the same by chance
     "10 most co-occurring with the prefix, %": "… dealt out at random, %",
 }
 
-
+# %% ../nbs/21_health.ipynb #9cb62b60
 def health_card(
     sids: SemanticIDs,
     embeddings: Tensor | None = None,  # (N, d) text embeddings: adds the neighbours
@@ -174,10 +170,7 @@ def health_text(
     return card.to_string(float_format=lambda v: f"{v:,.0f}" if v >= 1000 else f"{v:.4g}")
 
 # %% ../nbs/21_health.ipynb #8dae3832
-def _plot_usage(
-    ax: Axes,
-    sids: SemanticIDs,
-) -> None:
+def _plot_usage(ax: Axes, sids: SemanticIDs) -> None:
     "Share of each code, one line per semantic level"
     for level, size in enumerate(sids.sizes[:-1]):
         count = torch.bincount(sids.codes[:, level].cpu(), minlength=size).sort(descending=True).values
@@ -189,15 +182,11 @@ def _plot_usage(
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 # %% ../nbs/21_health.ipynb #0f5c09bf
-def _plot_kept(
-    ax: Axes,
-    card: pd.DataFrame,  # From `health_card`
-) -> None:
-    "What the semantic prefixes keep together, compared with chance"
+def _plot_kept(ax: Axes, card: pd.DataFrame) -> None:
+    "What the semantic prefixes keep together by a `health_card`, compared with chance"
     card = card.iloc[:, :-1]
-    for (name, chance), colour in zip(
-        ((n, c) for n, c in _CHANCE_ROWS.items() if n in card.index), COLOURS, strict=False
-    ):
+    rows = [pair for pair in _CHANCE_ROWS.items() if pair[0] in card.index]
+    for (name, chance), colour in zip(rows, COLOURS, strict=False):
         ax.plot(card.columns, card.loc[name], "o-", color=colour, label=name.removesuffix(", %"))
         ax.plot(card.columns, card.loc[chance], "x--", color=colour, label=chance.removesuffix(", %"))
     ax.set(title="What the prefixes keep", xlabel="level", ylabel="share (%)", ylim=(0, 105), xticks=card.columns)

@@ -56,21 +56,15 @@ class HSTUBlock(nn.Module):
             nn.init.normal_(self.out.weight, std=0.02)
 
     def project(
-        self,
-        x: Tensor,  # `(B, T, d)`
-    ) -> tuple[Tensor, ...]:  # Queries, keys, values, `(B, heads, T, head_dim)`; the gate, `(B, T, heads * head_dim)`
-        "The half before attention"
+        self, x: Tensor
+    ) -> tuple[Tensor, ...]:  # `(B, heads, T, head_dim)`, the gate `(B, T, heads * head_dim)`
+        "The half before attention: queries, keys, values and the gate"
         u, vqk = self.uvqk(self.norm(x)).tensor_split([self.out.in_features], -1)
         v, q, k = (F.silu(vqk) if self.original else vqk).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
         return q, k, v, F.silu(u)
 
-    def finish(
-        self,
-        x: Tensor,  # `(B, T, d)`
-        mixed: Tensor,  # $a$, `(B, heads, T, head_dim)`
-        gate: Tensor,  # $u$, `(B, T, heads * head_dim)`
-    ) -> Tensor:  # `(B, T, d)`
-        "The half after attention"
+    def finish(self, x: Tensor, mixed: Tensor, gate: Tensor) -> Tensor:  # `(B, T, d)`
+        "The half after attention, from the mixed values $a$ and the gate $u$"
         return x + self.drop(self.out(self.norm_mixed(mixed.transpose(1, 2).flatten(2)) * gate))
 
 # %% ../nbs/34_hstu.ipynb #ed6993d3

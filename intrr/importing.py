@@ -30,7 +30,7 @@ _FOLDERS = {  # What a folder holds: which source it is
     "items/*.tfrecord.gz": "grid",
 }
 
-
+# %% ../nbs/17_importing.ipynb #d44bf3c0
 def _folder_kind(folder: Path) -> str:
     found = [kind for pattern, kind in _FOLDERS.items() if any(folder.glob(pattern))]
     if not found:

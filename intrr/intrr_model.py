@@ -36,10 +36,7 @@ class HashedEmbedding(nn.Embedding):
         return super().forward(hashes % self.num_embeddings).sum(-2)
 
 # %% ../nbs/42_intrr_model.ipynb #efc9a7ae
-def uid_table(
-    n_items: int,  # Catalogue size $N$
-    recipe: Recipe,
-) -> nn.Embedding:  # Item rows to $u_i$
+def uid_table(n_items: int, recipe: Recipe) -> nn.Embedding:  # Item rows to $u_i$
     "The UID embeddings: one row per item, or hashed; sparse gradients for the row-wise optimiser"
     sparse, hashed, dim = recipe.uid_optimizer == "rowwise", recipe.uid_buckets, recipe.uid_dim or recipe.dim
     table = HashedEmbedding(hashed, dim, sparse=sparse) if hashed else nn.Embedding(n_items, dim, sparse=sparse)
@@ -47,9 +44,9 @@ def uid_table(
     nn.init.normal_(table.weight, std=recipe.uid_start * std)
     return table
 
-# %% ../nbs/42_intrr_model.ipynb #792d9571
-class IntRRTokens(ItemTokens):
-    "The item side of IntRR: one token per item, by RAN"
+# %% ../nbs/42_intrr_model.ipynb #c7b70fb2
+class _IntRRParts(ItemTokens):
+    "What IntRR is made of: RAN, the items' UIDs and texts, and the scorer of the catalogue"
 
     has_uids = True
 
@@ -77,11 +74,13 @@ class IntRRTokens(ItemTokens):
         "The UID embeddings"
         return self.uid
 
+# %% ../nbs/42_intrr_model.ipynb #792d9571
+class IntRRTokens(_IntRRParts):
+    "The item side of IntRR: one token per item, by RAN"
+
     def guidance(
-        self,
-        items: Tensor,  # Item rows, `(n,)`
-        vectors: Tensor | None = None,  # Their $v_i$, `(n, width)`, if they are known
-    ) -> Tensor:  # $g_i$, `(n, d)`
+        self, items: Tensor, vectors: Tensor | None = None
+    ) -> Tensor:  # Rows `(n,)`, $v_i$, to $g_i$, `(n, d)`
         "$g_i = W v_i + b$, or the scaled item vector if the recipe has no projection"
         with unrounded(self.device):  # the codes of an item must not depend on the precision of a step
             v = self.item_vectors(items) if vectors is None else vectors
@@ -128,30 +127,9 @@ def targets_behind(
     "Number of later targets at each position: the number of prefixes that contain it"
     return (sequences[:, 1:] >= 0).flip(1).cumsum(1).flip(1)
 
-# %% ../nbs/42_intrr_model.ipynb #44018fcd
-class IntRRLosses(IntRRTokens):
-    "The training of IntRR"
-
-    def losses(self, sequences: Tensor, times: Tensor | None = None, whole: Tensor | None = None) -> dict[str, Tensor]:
-        "$L_{rec}$ at every position, and $\\lambda L_{aln}$ over the items of the batch, from the similarities $s^l$"
-        x, y = sequences[:, :-1], sequences[:, 1:]  # (B, T)
-        whole, seen = sequences if whole is None else whole, self.select_valid(x >= 0, x)
-        items, place = (seen.clamp(min=0), None) if self.fixed else seen.unique(return_inverse=True)
-        v = self.item_vectors() if self.recipe.item_term else None
-        out = self.redistribute(items, None if v is None else v[items])
-        h = self.states(x, out.token if place is None else out.token[place], times)  # (B, T, d)
-        target, count = self.select_valid(y >= 0, y), n_targets(whole)
-        parts = {"recommendation": self.recommendation_loss(self.select_valid(y >= 0, h), target, count, v)}
-        if self.recipe.alignment and self.recipe.assignment not in ("static", "none"):
-            if self.recipe.alignment_over == "items":
-                weight = occurrence_weights(seen, whole[:, :-1])
-            else:
-                weight = self.select_valid(x >= 0, targets_behind(sequences)) / targets_behind(whole).sum().clamp(min=1)
-            if place is not None:
-                weight = weight.new_zeros(len(items)).index_add(0, place, weight)
-            s = [logits * self.ran.tau for logits in out.logits]  # $s^l$, (n, K_l)
-            parts["alignment"] = self.recipe.alignment * level_cross_entropy(s, self.level_loss.codes[items], weight)
-        return parts
+# %% ../nbs/42_intrr_model.ipynb #74e72974
+class _LossParts(IntRRTokens):
+    "What the two parts of the loss are made of"
 
     def recommendation_loss(
         self,
@@ -165,6 +143,35 @@ class IntRRLosses(IntRRTokens):
             return self.catalogue_loss(self.scorer.scores(h, vectors=vectors), target, count)
         logits = self.scorer.level_logits(h, self.level_loss.codes[target.clamp(min=0)])
         return self.level_loss(logits, target, count)
+
+    def _alignment_weights(self, sequences: Tensor, whole: Tensor, seen: Tensor) -> Tensor:  # `(n,)`
+        "The weight of each item in `seen` for a mean over distinct items, or over all positions of all prefixes"
+        if self.recipe.alignment_over == "items":
+            return occurrence_weights(seen, whole[:, :-1])
+        behind = self.select_valid(sequences[:, :-1] >= 0, targets_behind(sequences))
+        return behind / targets_behind(whole).sum().clamp(min=1)
+
+# %% ../nbs/42_intrr_model.ipynb #44018fcd
+class IntRRLosses(_LossParts):
+    "The training of IntRR"
+
+    def losses(self, sequences: Tensor, times: Tensor | None = None, whole: Tensor | None = None) -> dict[str, Tensor]:
+        "$L_{rec}$ at every position, and $\\lambda L_{aln}$ over the items of the batch, from the similarities $s^l$"
+        x, y = sequences[:, :-1], sequences[:, 1:]  # (B, T)
+        whole, seen = sequences if whole is None else whole, self.select_valid(x >= 0, x)
+        items, place = (seen.clamp(min=0), None) if self.fixed else seen.unique(return_inverse=True)
+        v = self.item_vectors() if self.recipe.item_term else None
+        out = self.redistribute(items, None if v is None else v[items])
+        h = self.states(x, out.token if place is None else out.token[place], times)  # (B, T, d)
+        target, count = self.select_valid(y >= 0, y), n_targets(whole)
+        parts = {"recommendation": self.recommendation_loss(self.select_valid(y >= 0, h), target, count, v)}
+        if self.recipe.alignment and self.recipe.assignment not in ("static", "none"):
+            weight = self._alignment_weights(sequences, whole, seen)
+            if place is not None:
+                weight = weight.new_zeros(len(items)).index_add(0, place, weight)
+            s = [logits * self.ran.tau for logits in out.logits]  # $s^l$, (n, K_l)
+            parts["alignment"] = self.recipe.alignment * level_cross_entropy(s, self.level_loss.codes[items], weight)
+        return parts
 
 # %% ../nbs/42_intrr_model.ipynb #b4e6edf7
 ITEM_PART = {"item_term": True, "normaliser": "catalogue"}  # Fields changed by the part `item` of the score

@@ -136,16 +136,10 @@ def curves_figure(
 class LiveCurve:
     "A callback that plots loss and validation in a notebook after each epoch"
 
-    def __init__(
-        self,
-        title: str = "Training",
-    ):
+    def __init__(self, title: str = "Training"):
         self.title, self.curve, self.figure, self._shown = title, [], None, None
 
-    def __call__(
-        self,
-        report: EpochReport,
-    ) -> None:
+    def __call__(self, report: EpochReport) -> None:
         "Add an epoch; raises `InputError` without a notebook display"
         self.curve.append({"epoch": report.epoch, **report.parts, "recall@10": report.recall})
         self.figure = curves_figure(self.curve, title=self.title)

@@ -57,9 +57,9 @@ def level_cross_entropy(
     rows = [F.cross_entropy(s, codes[:, level], reduction="none") for level, s in enumerate(logits)]
     return (torch.stack(rows) * weight).sum()
 
-# %% ../nbs/36_losses.ipynb #107c2e7f
-class LevelLoss(nn.Module):
-    "Cross-entropy of the targets' codes, over all codes of a level or over the valid children"
+# %% ../nbs/36_losses.ipynb #d4a9c00a
+class _Children(nn.Module):
+    "The codes of all items, and where each prefix finds its valid children"
 
     codes: Tensor
     parents: Tensor
@@ -78,17 +78,16 @@ class LevelLoss(nn.Module):
             for name in ("code", "first", "count"):
                 self.register_buffer(f"{name}{level}", getattr(sids.branches(level), name), persistent=False)
 
-    def among_children(
-        self,
-        s: Tensor,  # A level's logits, `(n, K_l)`
-        level: int,
-        parent: Tensor,  # Prefixes of the targets, `(n,)`
-    ) -> Tensor:  # `(n, C)` with `C` the largest number of children; $-\infty$ in empty places
-        "The logits of the codes that continue a prefix to some item"
+    def among_children(self, s: Tensor, level: int, parent: Tensor) -> Tensor:  # `(n, C)`; $-\infty$ in empty places
+        "Of a level's logits, `(n, K_l)`, those of the codes that continue each parent, `(n,)`, to some item; at most C"
         code, first, count = (self.get_buffer(f"{name}{level}") for name in ("code", "first", "count"))
         place = torch.arange(self.most[level], device=s.device)
         child = code[(first[parent][:, None] + place).clamp(max=len(code) - 1)]
         return s.gather(1, child).masked_fill(place >= count[parent][:, None], -torch.inf)
+
+# %% ../nbs/36_losses.ipynb #107c2e7f
+class LevelLoss(_Children):
+    "Cross-entropy of the targets' codes, over all codes of a level or over the valid children"
 
     def forward(
         self,

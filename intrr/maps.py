@@ -239,9 +239,8 @@ def _keys(fig: Page, left: Axes, right: Axes, names: Sequence[str]) -> None:
     "The keys of the colours"
     left.axis("off")
     patches = [Patch(color=c, label=caption(n, 24)) for c, n in zip(PALETTE, names, strict=False)]
-    left.legend(
-        handles=patches, loc="upper left", ncols=3, fontsize=8, frameon=False, title="category", alignment="left"
-    )
+    how: dict[str, Any] = {"loc": "upper left", "alignment": "left", "ncols": 3, "fontsize": 8, "frameon": False}
+    left.legend(handles=patches, title="category", **how)
     right.axis("off")
     bar = right.inset_axes((0.02, 0.55, 0.96, 0.35))
     fig.colorbar(ScalarMappable(Normalize(0, 1), "viridis"), cax=bar, orientation="horizontal", ticks=[])

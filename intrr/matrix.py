@@ -5,6 +5,7 @@
 # %% ../nbs/65_matrix.ipynb #f01a11a6
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields, replace
@@ -16,7 +17,8 @@ from tqdm.auto import tqdm
 from .core import InputError, duration_text, fingerprint, no_bar
 from .data import Dataset
 from .experiments import Experiment, Setup, size_recipe
-from .recommenders import model_names
+from .recipes import Recipe
+from .recommenders import Recommender, model_names
 from .records import Results, file_lock
 from .pipeline import evaluate_experiment, train_model
 from .runs import Run
@@ -42,18 +44,24 @@ def stage_one(
     return run if setup == base else replace(run, setup=setup, dataset=setup.open())
 
 # %% ../nbs/65_matrix.ipynb #1ab3c9b6
-def known_prior(
-    e: Experiment,
-    dataset: Dataset,
-    results: Results,
-) -> TextTransitions | None:  # Fitted; None if there is no record
-    "The transitions with the constants of their record on the same data"
+def known_prior(e: Experiment, dataset: Dataset, results: Results) -> TextTransitions | None:
+    "The transitions, fitted with the constants of their record on the same data; None without a record"
     alone = Experiment(Setup(e.setup.data, e.setup.ties, protocol=e.setup.protocol, fit=e.setup.fit), "transitions")
     if not (found := results.get(alone)):
         return None
     prior = TextTransitions(**found["config"]["chosen"]["constants"]).fit(dataset)
     prior.chosen = found["config"]["chosen"]
     return prior
+
+# %% ../nbs/65_matrix.ipynb #864a8d1f
+def train_experiment(
+    e: Experiment, recipe: Recipe, run: Run, results: Results, check: Path, device: str, progress: bool
+) -> tuple[Recommender, dict[str, Any]]:
+    "Train the network of an experiment on the IDs of a run; pooled if its recipe has a prior"
+    features = run.features(recipe, device, progress)
+    how = check, True, device, progress
+    net, meta = train_model(e.model, recipe, run.sids, run.dataset, e.seed, *how, features=features)
+    return pool_with_transitions(net, run.dataset, known_prior(e, run.dataset, results)) if recipe.prior else net, meta
 
 # %% ../nbs/65_matrix.ipynb #cd6bfc52
 def run_experiment(
@@ -73,11 +81,8 @@ def run_experiment(
         net = fit_baseline(e.model, dataset)
     else:
         run = stage_one(e.setup, work, device, progress)
+        net, meta = train_experiment(e, e.recipe, run, results, check, device, progress)
         dataset = run.dataset
-        how = check, True, device, progress
-        features = run.features(e.recipe, device, progress)
-        net, meta = train_model(e.model, e.recipe, run.sids, dataset, e.seed, *how, features=features)
-        net = pool_with_transitions(net, dataset, known_prior(e, dataset, results)) if e.recipe.prior else net
     made, found = evaluate_experiment(e, net, dataset, meta, device, progress)
     results.put(made, found, dataset.test())
     for file in check.parent.glob(f"*{check.name}*"):  # including incomplete files that a kill may have left
@@ -138,11 +143,9 @@ def ablations(
 ) -> list[Experiment]:
     "IntRR on RK-Means and a Transformer, and the same with one thing changed"
     base = [Experiment(Setup(data), "intrr", size_recipe("intrr", size=size), seed, size) for seed in seeds]
-    changed = [
-        with_changes(e, name, changes) for e in base for group in ABLATIONS.values() for name, changes in group.items()
-    ]
-    same = {e.fingerprint for e in base}
-    return base + [e for e in changed if e.fingerprint not in same]
+    variants = [variant for group in ABLATIONS.values() for variant in group.items()]
+    changed = [with_changes(e, *variant) for e in base for variant in variants]
+    return base + [e for e in changed if e.fingerprint not in {o.fingerprint for o in base}]
 
 # %% ../nbs/65_matrix.ipynb #ebee224c
 def score_parts(
@@ -152,18 +155,26 @@ def score_parts(
 ) -> list[Experiment]:
     "IntRR and SASRec with the parts of the score added in turn, and the untrained models; the last step adds two parts"
     steps = [("sasrec", "ids"), ("intrr", "ids"), ("intrr", "item"), ("sasrec", "all"), ("intrr", "all")]
-    trained = [
-        Experiment(Setup(data), m, size_recipe(m, "transformer", size, parts), seed, size)
-        for seed in seeds
-        for m, parts in steps
-    ]
+    recipes = [(m, size_recipe(m, "transformer", size, parts)) for m, parts in steps]
+    trained = [Experiment(Setup(data), *recipe, seed, size) for seed in seeds for recipe in recipes]
     return [*(Experiment(Setup(data), m) for m in model_names(trained=False)), *trained]
+
+# %% ../nbs/65_matrix.ipynb #0ba5ae07
+def sampled_softmax(
+    data: str,  # Dataset folder, or `synthetic`
+    size: str = "laptop",  # A name in `SIZES`
+    seeds: Sequence[int] = (0,),
+) -> list[Experiment]:
+    "SASRec with the softmax over the catalogue, and with estimates of it from a sample"
+    exact = [Experiment(Setup(data), "sasrec", size_recipe("sasrec", size=size), seed, size) for seed in seeds]
+    return exact + [with_changes(e, f"negatives{m}", {"negatives": m}) for e in exact for m in (64, 256, 1024)]
 
 # %% ../nbs/65_matrix.ipynb #6db26b80
 MATRICES: dict[str, Callable[[str, str, Sequence[int]], list[Experiment]]] = {
     "table1": table1,
     "ablations": ablations,
     "parts": score_parts,
+    "sampled": sampled_softmax,
 }
 
 # %% ../nbs/65_matrix.ipynb #99d1fb79
@@ -190,6 +201,16 @@ def make_matrix(
         raise InputError(f"matrix {name}: no experiment's name holds {' or '.join(only)}; such as {found[-1].name}")
     return kept
 
+# %% ../nbs/65_matrix.ipynb #98cf447b
+def take_part(
+    experiments: Sequence[Any],
+    part: str,  # Such as `2/4`, the second of four
+) -> Sequence[Any]:  # Every fourth one, from the second
+    "A part of a list; raises `InputError` if it is not given as I/N"
+    if not (found := re.fullmatch(r"([1-9]\d*)/([1-9]\d*)", part)) or int(found[1]) > int(found[2]):
+        raise InputError(f"shard '{part}': not a part; give 1/4 for the first of four")
+    return experiments[int(found[1]) - 1 :: int(found[2])]
+
 # %% ../nbs/65_matrix.ipynb #ed3fc92e
 def time_left(
     todo: Iterable[Experiment],
@@ -203,6 +224,15 @@ def time_left(
             took.setdefault(key, []).append(seconds)
     found = [next((took[k] for k in ((e.model, e.backbone), e.model, bool(e.recipe)) if k in took), None) for e in todo]
     return None if None in found else sum(sum(s) / len(s) for s in found if s)
+
+# %% ../nbs/65_matrix.ipynb #29c6fa9c
+def matrix_state(
+    experiments: Sequence[Experiment], results: Results, rerun: bool = False
+) -> tuple[dict[str, dict[str, Any]], list[Experiment], float | None]:
+    "The records by name, the experiments without a record, and the seconds that they will take"
+    done = {e.name: r for e in experiments if (r := results.get(e, rerun))}
+    left = [e for e in experiments if e.name not in done]
+    return done, left, time_left(left, done.values())
 
 # %% ../nbs/65_matrix.ipynb #ab2baddc
 def run_if_free(

@@ -37,12 +37,7 @@ from .transitions import TextTransitions
 __all__ = ['add_items']
 
 # %% ../nbs/67_new_items.ipynb #38c0000a
-def encode_new(
-    run: Run,
-    texts: Sequence[str],  # Texts of the new items, `(m,)`
-    device: str = "auto",
-    progress: bool = True,
-) -> Tensor:  # `(m, dim)`
+def encode_new(run: Run, texts: Sequence[str], device: str = "auto", progress: bool = True) -> Tensor:  # `(m, dim)`
     "Embeddings of new texts by the encoder of a run; raises `InputError` if it cannot encode them"
     name = run.setup.text_encoder
     if name == "tfidf":
@@ -101,17 +96,13 @@ def extend_dataset(
     return replace(dataset, items=pd.concat([dataset.items, new], ignore_index=True))
 
 # %% ../nbs/67_new_items.ipynb #38c00017
-def check_extensible(
-    recipe: Recipe,
-    grows: bool = False,  # Whether the collision level needs more codewords
-) -> None:
-    "Raise `InputError` for a model that cannot take new items"
+def check_extensible(recipe: Recipe, grows: bool = False) -> None:
+    "Raise `InputError` for a model that cannot take new items, or more codewords of the collision level if it grows"
     if recipe.text == "none":
         raise InputError("recipe: text=none; a new item needs text features, train the model with text")
     if recipe.uid_buckets:
-        raise InputError(
-            f"recipe: uid_buckets={recipe.uid_buckets}; a new item would have the UID of others, train without"
-        )
+        why = "a new item would have the UID of others, train without"
+        raise InputError(f"recipe: uid_buckets={recipe.uid_buckets}; {why}")
     if grows and recipe.assignment == "soft":
         raise InputError("recipe: assignment=soft; one more collision code changes all tokens, train with a digit_size")
 
@@ -156,11 +147,8 @@ def extend_scores(
     return extend_model(model, sids, features)
 
 # %% ../nbs/67_new_items.ipynb #38c00023
-def check_models(
-    run: Run,
-    models: Sequence[str] | None,  # Default: all trained models
-) -> dict[str, Recipe]:  # By name
-    "The recipes of models that can take new items; raises `InputError` if one cannot"
+def check_models(run: Run, models: Sequence[str] | None) -> dict[str, Recipe]:  # By name
+    "The recipes of models, default: all trained ones; raises `InputError` if one cannot take new items"
     recipes = {}
     for name in run.trained if models is None else models:
         if name not in run.trained:
@@ -193,18 +181,23 @@ def extend_run(
 
 # %% ../nbs/67_new_items.ipynb #38c00025
 def write_model(
-    folder: Path,
-    name: str,
-    model: Recommender,  # From `extend_scores`
-    meta: Mapping[str, Any],  # How it was trained
-    origin: Mapping[str, str],  # Its new origin, see `weights_origin`
+    folder: Path, name: str, model: Recommender, meta: Mapping[str, Any], origin: Mapping[str, str]
 ) -> None:
-    "Write a model in the format of `Run.train`"
+    "Write a model of `extend_scores` in the format of `Run.train`, with its training and its new origin"
     if isinstance(model, Pooled):
         save_pooled(model, folder / f"{name}.pool.safetensors")
     net = model.network if isinstance(model, Pooled) else model
     assert isinstance(net, SequenceModel)
     save_tensors(net.state_dict(), folder / f"{name}.safetensors", {**meta, "recipe": net.recipe, "origin": origin})
+
+# %% ../nbs/67_new_items.ipynb #a35cb37e
+def write_stage_one(run: Run, folder: Path, sids: SemanticIDs, features: Mapping[str, Tensor]) -> None:
+    "Write Semantic IDs and text features, and copy the models that made them from a run"
+    sids.save(folder / "sids.safetensors")
+    for name in ("quantizer.safetensors", *(f"text-{kind}.safetensors" for kind in features)):
+        shutil.copyfile(run.folder / name, folder / name)
+    for kind, t in features.items():
+        save_tensors({"features": t}, folder / f"features-{kind}.safetensors")
 
 # %% ../nbs/67_new_items.ipynb #38c00027
 def add_items(
@@ -224,15 +217,10 @@ def add_items(
         raise InputError(f"{folder}: holds a run already; name another folder")
     dataset = extend_dataset(replace(run.setup, ties=None).open(), new)
     sids, features, wide = extend_run(run, new, recipes, embeddings, device, progress)
-
     write_folder(dataset, data := folder.resolve() / run.dataset.name)
     setup = replace(run.setup, data=data.name, encoder=run.setup.text_encoder)  # inside the folder
     extended = replace(setup, data=str(data)).open()
-    sids.save(folder / "sids.safetensors")
-    for name in ("quantizer.safetensors", *(f"text-{kind}.safetensors" for kind in features)):
-        shutil.copyfile(run.folder / name, folder / name)
-    for kind, t in features.items():
-        save_tensors({"features": t}, folder / f"features-{kind}.safetensors")
+    write_stage_one(run, folder, sids, features)
     for name, (model, meta) in wide.items():
         write_model(folder, name, model, meta, weights_origin(name, sids, extended))
     save_json({"setup": setup, "data": data_fingerprint(extended), "learned": run.learned}, folder / "run.json")

@@ -30,10 +30,7 @@ from .synthetic import open_dataset
 __all__ = []
 
 # %% ../nbs/67_newer_data.ipynb #4e0e0008
-def order_items(
-    old: Dataset,
-    new: Dataset,
-) -> Tensor:  # (N',) rows of the items of `new`: those of `old` in their order, then the others
+def order_items(old: Dataset, new: Dataset) -> Tensor:  # (N',) rows of `new`: the old items in their order, then others
     "Find the old items by id; raises `InputError` that names an item that is missing or has another text"
     row = pd.Index(new.items["id"].astype(str)).get_indexer(old.items["id"].astype(str))
     if (row < 0).any():
@@ -46,10 +43,7 @@ def order_items(
     return torch.from_numpy(np.concatenate([row, np.setdiff1d(np.arange(new.n_items), row)]))
 
 # %% ../nbs/67_newer_data.ipynb #4e0e000b
-def check_histories(
-    old: Dataset,
-    new: Dataset,  # Its items in the order of `order_items`
-) -> None:
+def check_histories(old: Dataset, new: Dataset) -> None:
     "Raise `InputError` that names the first user and position at which a history has changed"
     user = pd.Index(new.users.astype(str)).get_indexer(old.users.astype(str))
     if (user < 0).any():
@@ -73,10 +67,7 @@ def check_histories(
             raise InputError(f"dataset '{new.name}', {where}: {what} was {was[m]}, is {now[m]}; the data have changed")
 
 # %% ../nbs/67_newer_data.ipynb #4e0e000c
-def join_newer(
-    old: Dataset,  # Dataset of a run
-    new: Dataset,  # Dataset that contains it
-) -> Dataset:  # The users and histories of `new`, with the old items in their rows, then the new ones
+def join_newer(old: Dataset, new: Dataset) -> Dataset:  # All of `new`, the old items in their rows, then the others
     "Reorder newer data to match the old; raises `InputError` that says where they have changed"
     rows = order_items(old, new)
     at = torch.empty_like(rows).scatter_(0, rows, torch.arange(len(rows)))
@@ -86,11 +77,8 @@ def join_newer(
     return replace(found, times=times)
 
 # %% ../nbs/67_newer_data.ipynb #4e0e0011
-def without_items(
-    dataset: Dataset,
-    n: int,  # Number of items to keep, from the first
-) -> Dataset:
-    "Remove the other items from catalogue and histories, and users without remaining items"
+def without_items(dataset: Dataset, n: int) -> Dataset:
+    "Remove all but the first `n` items from catalogue and histories, and users without remaining items"
     kept = dataset.flat < n
     owner = torch.repeat_interleave(dataset.lengths)[kept]
     lengths = torch.bincount(owner, minlength=dataset.n_users)

@@ -15,16 +15,8 @@ import torch
 from torch import Tensor
 
 from .batches import training_precision
-from intrr.core import (
-    InputError,
-    fingerprint,
-    first_process,
-    load_tensors,
-    pick_device,
-    seed_everything,
-    stopwatch,
-    to_jsonable,
-)
+from .core import InputError, fingerprint, first_process, load_tensors, pick_device, seed_everything
+from .core import stopwatch, to_jsonable
 from .data import Dataset
 from .evaluation import all_metrics, best_items, beyond_accuracy, first_rows, rank_targets
 from .experiments import Experiment, data_fingerprint, folder_fingerprint
@@ -42,9 +34,7 @@ from .training import Callbacks, load_weights, train_network
 __all__ = ['train_model', 'load_model', 'evaluate_experiment']
 
 # %% ../nbs/64_pipeline.ipynb #a2c0c6c1
-def sids_fingerprint(
-    sids: SemanticIDs,
-) -> str:
+def sids_fingerprint(sids: SemanticIDs) -> str:
     "A fingerprint of Semantic IDs"
     return fingerprint([list(sids.sizes), sha256(sids.codes.numpy().tobytes()).hexdigest()])
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Self
 
 import torch
 import torch.nn.functional as F
@@ -26,9 +27,9 @@ POOLING_GRID: dict[str, Sequence[float]] = {
     "popularity": (0.0, 0.1, 0.2, 0.3, 0.5),
 }
 
-# %% ../nbs/46_pooling.ipynb #03022923
-class Pooled(Tunable):
-    "A network's log-probabilities, plus weighted transitions, minus popularity"
+# %% ../nbs/46_pooling.ipynb #75c87ef7
+class _PooledParts(Tunable):
+    "The parts of a `Pooled` and its constants"
 
     grid = POOLING_GRID
     open_ended = ("weight", "popularity")
@@ -46,26 +47,22 @@ class Pooled(Tunable):
         self.max_len = max(network.max_len, prior.max_len)
         self.log_counts = torch.log1p(counts.float()).to(network.device)
 
-    def weigh(self, **constants: float) -> Pooled:
+    def weigh(self, **constants: float) -> Self:
         "Set constants"
         vars(self).update(constants)
         return self
 
-    def scores(
-        self,
-        histories: Tensor,  # (B, T) item rows, oldest first, right-padded with -1
-        times: Tensor | None = None,  # Unix seconds of the items, `(B, T)`, for a network that uses them
-    ) -> Tensor:  # (B, N)
+# %% ../nbs/46_pooling.ipynb #03022923
+class Pooled(_PooledParts):
+    "A network's log-probabilities, plus weighted transitions, minus popularity"
+
+    def scores(self, histories: Tensor, times: Tensor | None = None) -> Tensor:  # (B, N)
         "The parts of the score, added"
         parts = self.parts(histories, times)
         return parts["network"].add_(parts["counted"]).add_(parts["popularity"])
 
-    def parts(
-        self,
-        histories: Tensor,  # As for `scores`
-        times: Tensor | None = None,  # As for `scores`
-    ) -> dict[str, Tensor]:  # `network` and `counted`, `(B, N)`, and `popularity`, `(1, N)`
-        "The summands of the score"
+    def parts(self, histories: Tensor, times: Tensor | None = None) -> dict[str, Tensor]:
+        "The summands of the score: `network` and `counted`, `(B, N)`, and `popularity`, `(1, N)`"
         network = self.network.scores(histories, times).log_softmax(1)
         counted = self.prior.scores(histories).to(network.device).mul_(self.weight)
         return {"network": network, "counted": counted, "popularity": -self.popularity * self.log_counts[None]}
@@ -83,10 +80,7 @@ class Pooled(Tunable):
         return model
 
 # %% ../nbs/46_pooling.ipynb #a2fa2f92
-def save_pooled(
-    pooled: Pooled,
-    path: str | Path,
-) -> None:
+def save_pooled(pooled: Pooled, path: str | Path) -> None:
     "Write everything except the network"
     prior = pooled.prior
     kept = {"columns": prior.columns, "values": prior.values, "base": prior.base, "log_counts": pooled.log_counts}

@@ -20,10 +20,7 @@ from .data import Dataset, Protocol, Split
 __all__ = ['PROTOCOLS', 'shuffle_ties', 'LastDay', 'Temporal', 'Cold', 'with_protocol', 'leaks_held_out', 'repeat_share']
 
 # %% ../nbs/15_protocols.ipynb #f72e1672
-def shuffle_ties(
-    dataset: Dataset,
-    seed: int,
-) -> Dataset:  # The same histories, items of equal time in random order
+def shuffle_ties(dataset: Dataset, seed: int) -> Dataset:  # The same histories, items of equal time in random order
     "Shuffle each run of equal times; raises `InputError` without times"
     if dataset.times is None:
         raise InputError(f"dataset '{dataset.name}' has no times, so ties are unknown; add times.txt or keep the order")
@@ -44,11 +41,7 @@ def _times(dataset: Dataset) -> Tensor:
 class LastDay(Protocol):
     "All items of the user's last day are targets; the day before is for validation"
 
-    def cut(
-        self,
-        dataset: Dataset,
-        part: str,  # `valid` or `test`
-    ) -> Tensor:  # (U,) places in `dataset.flat`
+    def cut(self, dataset: Dataset, part: str) -> Tensor:
         "Where the last day begins, or the day before it; the last day again for users without an earlier day"
         start, end = dataset.offsets[:-1], dataset.offsets[1:] if part == "test" else self.cut(dataset, "test")
         day, user = _times(dataset) // 86_400, torch.repeat_interleave(dataset.lengths)
@@ -56,11 +49,7 @@ class LastDay(Protocol):
         begin = start + torch.bincount(user[earlier], minlength=dataset.n_users)
         return begin if part == "test" else torch.where(begin > start, begin, end)
 
-    def rows(
-        self,
-        dataset: Dataset,
-        part: str,  # `valid` or `test`
-    ) -> Split:
+    def rows(self, dataset: Dataset, part: str) -> Split:
         "One row per target; users without an earlier day are left out"
         begin, end = self.cut(dataset, part), dataset.offsets[1:] if part == "test" else self.cut(dataset, "test")
         user = torch.repeat_interleave(torch.where(begin > dataset.offsets[:-1], end - begin, 0))
@@ -74,11 +63,7 @@ class LastDay(Protocol):
 class Temporal(Protocol):
     "One cut in time for all users; the last item after it is the target"
 
-    def limit(
-        self,
-        dataset: Dataset,
-        part: str,  # `valid` or `test`
-    ) -> Tensor:  # Unix seconds, a scalar
+    def limit(self, dataset: Dataset, part: str) -> Tensor:  # Unix seconds, a scalar
         "The time when the test or validation part begins"
         times = _times(dataset)
         times = times if part == "test" else times[times < self.limit(dataset, "test")]
@@ -86,20 +71,12 @@ class Temporal(Protocol):
             raise InputError(f"dataset '{dataset.name}': over nine tenths of its times are equal; use leave-one-out")
         return times.sort().values[int(0.9 * len(times))]
 
-    def cut(
-        self,
-        dataset: Dataset,
-        part: str,  # `valid` or `test`
-    ) -> Tensor:  # (U,) places in `dataset.flat`
+    def cut(self, dataset: Dataset, part: str) -> Tensor:
         "The first place of each history at or after the limit"
         user = torch.repeat_interleave(dataset.lengths)[_times(dataset) < self.limit(dataset, part)]
         return dataset.offsets[:-1] + torch.bincount(user, minlength=dataset.n_users)
 
-    def rows(
-        self,
-        dataset: Dataset,
-        part: str,  # `valid` or `test`
-    ) -> Split:
+    def rows(self, dataset: Dataset, part: str) -> Split:
         "One row per user whose last item is in the part and is preceded by another"
         stop = (dataset.offsets[1:] if part == "test" else self.cut(dataset, "test")) - 1
         user = ((stop >= self.cut(dataset, part)) & (stop > dataset.offsets[:-1])).nonzero()[:, 0]
@@ -110,11 +87,7 @@ class Temporal(Protocol):
 class Cold(Temporal):
     "The rows of `Temporal` whose target the training part does not hold"
 
-    def rows(
-        self,
-        dataset: Dataset,
-        part: str,  # `valid` or `test`
-    ) -> Split:
+    def rows(self, dataset: Dataset, part: str) -> Split:
         "One row per user whose target is cold"
         split, protocol = super().rows(dataset, part), self if part == "test" else replace(self, fit="train")
         seen = replace(dataset, protocol=protocol).popularity()
@@ -133,10 +106,7 @@ PROTOCOLS: dict[str, type[Protocol]] = {
 FITS = ("train", "train+valid")  # Parts that models can be fitted on
 
 # %% ../nbs/15_protocols.ipynb #c8b154b0
-def check_protocol(
-    protocol: str,
-    fit: str = "train",
-) -> None:
+def check_protocol(protocol: str, fit: str = "train") -> None:
     "Raise `InputError` for an unknown protocol or fit"
     if protocol not in PROTOCOLS:
         raise InputError(f"no protocol '{protocol}'; known: {', '.join(PROTOCOLS)}")
@@ -160,10 +130,7 @@ def with_protocol(
     return data
 
 # %% ../nbs/15_protocols.ipynb #afd80c30
-def scramble_held_out(
-    dataset: Dataset,
-    seed: int = 0,
-) -> Dataset:
+def scramble_held_out(dataset: Dataset, seed: int = 0) -> Dataset:
     "The dataset with another item in every place that its training part does not hold"
     held_out = torch.arange(len(dataset.flat)) >= dataset.train().stop.repeat_interleave(dataset.lengths)
     step = torch.randint(1, dataset.n_items, dataset.flat.shape, generator=torch.Generator().manual_seed(seed))
@@ -184,9 +151,7 @@ def leaks_held_out(
 REPEATS = 0.01  # Repeat share from which masking loses more than it gains
 
 # %% ../nbs/15_protocols.ipynb #1be2395a
-def repeat_share(
-    dataset: Dataset,
-) -> float:  # From 0 to 1
+def repeat_share(dataset: Dataset) -> float:  # From 0 to 1
     "Share of the training items, without the first of each history, that occur earlier in their history"
     user = torch.repeat_interleave(dataset.lengths)
     inside = torch.arange(len(dataset.flat)) < dataset.train().stop[user]
@@ -195,8 +160,6 @@ def repeat_share(
     return (len(taken) - len(taken.unique())) / max(1, following)
 
 # %% ../nbs/15_protocols.ipynb #51f517d2
-def masks_history(
-    dataset: Dataset,
-) -> bool:
+def masks_history(dataset: Dataset) -> bool:
     "Whether recommendations and tables leave out the history by default: not if users repeat items"
     return repeat_share(dataset) < REPEATS

@@ -221,10 +221,8 @@ class Quantizer(ABC):
         return self.state
 
 # %% ../nbs/22_quantizers.ipynb #710baa60
-def load_quantizer(
-    path: str | Path,  # A file that `Quantizer.save` wrote
-) -> Quantizer:  # Fitted
-    "Read a quantizer; raises `InputError` if the file is missing, damaged or holds something else"
+def load_quantizer(path: str | Path) -> Quantizer:  # Fitted
+    "Read what `Quantizer.save` wrote; raises `InputError` if the file is missing, damaged or holds something else"
     state, meta = load_tensors(path)
     if not isinstance(meta, dict) or meta.get("kind") != "quantizer" or meta.get("name") not in QUANTIZERS:
         what = f"holds no quantizer of {sorted(QUANTIZERS)}"

@@ -62,15 +62,13 @@ class Redistribution(NamedTuple):
         return [s.softmax(-1) for s in self.logits]
 
 # %% ../nbs/31_ran.ipynb #1d5e47a6
-def unrounded(
-    device: torch.device,
-) -> AbstractContextManager:  # For a `with` statement; does nothing if autocast is off
+def unrounded(device: torch.device) -> AbstractContextManager:  # For `with`; does nothing if autocast is off
     "A block without autocast"
     return torch.autocast(device.type, enabled=False) if under_autocast(device) else nullcontext()
 
-# %% ../nbs/31_ran.ipynb #d8047076
-class RAN(nn.Module):
-    "The Recursive-Assignment Network (arXiv 2602.20704): two sides, one set of weights"
+# %% ../nbs/31_ran.ipynb #acece408
+class _Recursion(nn.Module):
+    "Codebooks and MLPs of the levels, and one step from a level to the next"
 
     def __init__(
         self,
@@ -96,6 +94,10 @@ class RAN(nn.Module):
         q = g if c is None else (steps or self.steps)[level - 1](c, g)  # $q^l = MLP^l([c^{l-1} ; g])$, (..., d)
         return q @ self.books[level].T  # $s^l = E^l q^l$, (..., K_l)
 
+# %% ../nbs/31_ran.ipynb #e5c41336
+class _ItemSide(_Recursion):
+    "The recursion with the codewords that it chooses"
+
     def redistribute(
         self,
         g: Tensor,  # Guidance of items, `(n, d)`
@@ -117,6 +119,10 @@ class RAN(nn.Module):
                 logits.append(s)
                 codes.append(code)
             return Redistribution(token, logits, torch.stack(codes, -1))
+
+# %% ../nbs/31_ran.ipynb #d8047076
+class RAN(_ItemSide):
+    "The Recursive-Assignment Network (arXiv 2602.20704): two sides, one set of weights"
 
     def level_logits(
         self,

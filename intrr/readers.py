@@ -30,9 +30,7 @@ __all__ = ['read_folder', 'write_folder']
 _LONGEST_LINE = 2**26  # Bytes; a gzip file of a few MB may hold gigabytes in one line
 
 
-def read_lines(
-    path: Path,
-) -> Iterator[str]:  # Each line, without its end
+def read_lines(path: Path) -> Iterator[str]:  # Each line, without its end
     "The lines of a text file, gzipped if it ends in .gz; raises `InputError` that names file and line"
     n = 0
     check_regular(path)
@@ -118,8 +116,7 @@ def _read_items(path: Path) -> pd.DataFrame:
             records.append(_whole_characters(json.loads(line)) if "\\u" in line else json.loads(line))
         except (ValueError, RecursionError) as e:
             why = f"{e.msg}, column {e.colno}" if isinstance(e, json.JSONDecodeError) else e
-            what = f"not valid JSON ({why})"
-            raise InputError(f"{path}, line {n}: {what}; write one object per line") from e
+            raise InputError(f"{path}, line {n}: not valid JSON ({why}); write one object per line") from e
     return items_from_records(records, lambda n: f"{path}, line {n + 1}")
 
 # %% ../nbs/11_readers.ipynb #b5b75945
@@ -173,11 +170,8 @@ def _check_empty(folder: Path, kind: str, with_times: bool) -> None:
     "Raise `InputError` for files of another dataset"
     parts = ["items.jsonl", f"sequences.{kind}", f"times.{kind}"]
     ours = {f"{p}.gz" for p in parts[: 2 + with_times]}
-    other = {
-        n + z
-        for n in [*parts, *(f"{p}.{k}" for p in ("sequences", "times") for k in ("txt", "tsv"))]
-        for z in ("", ".gz")
-    } - ours
+    known = [*parts, *(f"{p}.{k}" for p in ("sequences", "times") for k in ("txt", "tsv"))]
+    other = {name + ending for name in known for ending in ("", ".gz")} - ours
     if found := sorted(n for n in other if (folder / n).exists()):
         raise InputError(f"{folder}: {found[0]} of another dataset is there; choose another folder or remove it")
 

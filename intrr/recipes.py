@@ -37,7 +37,7 @@ RANGES: dict[str, tuple[str, Callable[[Any], bool]]] = {  # Requirement: its fie
         lambda v: v > 0,
     ),
     "above 0, or none": (
-        "head_dim ff uid_dim codeword_std digit_size validation_users",
+        "head_dim ff uid_dim codeword_std digit_size negatives validation_users",
         lambda v: v is None or v > 0,
     ),
     "at least 0": ("uid_residual uid_start alignment weight_decay warmup max_grad_norm", lambda v: v >= 0),
@@ -58,9 +58,7 @@ CHOICES: dict[str, Iterable[str | None]] = {
 }
 
 # %% ../nbs/40_recipes.ipynb #b42029ad
-def check_recipe(
-    recipe: Recipe,
-) -> None:
+def check_recipe(recipe: Recipe) -> None:
     "Raise `InputError` for invalid values and invalid combinations"
     for must, (names, fits) in RANGES.items():
         for name in names.split():
@@ -77,16 +75,12 @@ def check_recipe(
         raise InputError("recipe: an item term needs normaliser=catalogue, decode_over=None and uid_dim=None")
 
 # %% ../nbs/40_recipes.ipynb #555d7f83
-def decoding_softmax(
-    recipe: Recipe,
-) -> str:  # A name in `NORMALISERS`
+def decoding_softmax(recipe: Recipe) -> str:  # A name in `NORMALISERS`
     "The normaliser of decoding"
     return recipe.decode_over or recipe.normaliser
 
 # %% ../nbs/40_recipes.ipynb #1ce5ec17
-def score_suffix(
-    recipe: Recipe,
-) -> str:  # Such as `+item+text`
+def score_suffix(recipe: Recipe) -> str:  # Such as `+item+text`
     "The additional parts of the score: `+item`, `+text`, `+prior`, or nothing"
     used = {"item": recipe.item_term, "text": recipe.text != "none", "prior": recipe.prior}
     return "".join(f"+{name}" for name, on in used.items() if on)
@@ -103,37 +97,13 @@ def read_recipe(
     return cls(**{RENAMED.get(name, name): value for name, value in values.items()})
 
 # %% ../nbs/40_recipes.ipynb #99869e38
-PUBLISHED: dict[str, Any] = {  # Settings of the published code for all models
-    "dim": 256,
-    "layers": 4,
-    "heads": 6,
-    "head_dim": 64,
-    "ff": 1024,
-    "ff_layers": 2,
-    "as_released": True,
-    "dropout": 0.15,
-    "token_dropout": 0.15,
-    "hidden": 512,
-    "uid_dim": 512,
-    "uid_residual": 0.0,
-    "codeword_std": 1.0,
-    "digit_size": 128,
-    "normaliser": "codes",
-    "decode_over": "children",
-    "exact": False,
-    "beam": 10,
-    "alignment": 0.0,
-    "alignment_over": "positions",
-    "learning_rate": 1e-3,
-    "weight_decay": 1e-4,
-    "decay_all": True,
-    "decoupled": False,
-    "warmup": 1,
-    "max_grad_norm": 0.0,
-    "batch_targets": 3000,
-    "epochs": 1000,
-    "patience": 23,
-}
+PUBLISHED: dict[str, Any] = (  # Settings of the published code for all models
+    {"dim": 256, "layers": 4, "heads": 6, "head_dim": 64, "ff": 1024, "ff_layers": 2, "as_released": True}
+    | {"dropout": 0.15, "token_dropout": 0.15, "hidden": 512, "uid_dim": 512, "uid_residual": 0.0, "codeword_std": 1.0}
+    | {"digit_size": 128, "normaliser": "codes", "decode_over": "children", "exact": False, "beam": 10}
+    | {"alignment": 0.0, "alignment_over": "positions", "learning_rate": 1e-3, "weight_decay": 1e-4, "decay_all": True}
+    | {"decoupled": False, "warmup": 1, "max_grad_norm": 0.0, "batch_targets": 3000, "epochs": 1000, "patience": 23}
+)
 
 # %% ../nbs/40_recipes.ipynb #7afd48f2
 def paper_recipe(
@@ -193,6 +163,7 @@ class Recipe:
     text: str = "none"  # Text features in the item vectors: a name in `TEXTS`
     item_term: bool = False  # Whether the score of IntRR has the term $h \cdot v_i$ beside the path through the ID
     skip_unseen: bool = False  # Leave items without interactions in training out of the softmax
+    negatives: int | None = None  # Items drawn per step to estimate the softmax; none: the whole catalogue
     prior: bool = False  # Pool the scores with `TextTransitions`, see `Pooled`
     codeword_std: float | None = None  # Initial standard deviation of the codewords; default: $d^{-1/2}$
     digit_size: int | None = None  # Codewords of the collision level; default: as many as needed

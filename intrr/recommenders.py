@@ -20,6 +20,17 @@ from .recipes import Recipe
 # %% auto #0
 __all__ = ['MODELS', 'Recommender', 'ModelInfo', 'register', 'model_names', 'model_info']
 
+# %% ../nbs/41_recommenders.ipynb #2a36cb80
+def _check_request(n_items: int, histories: Tensor, k: int, times: Tensor | None, beam: int | None) -> None:
+    "Raise `InputError` for what `Recommender.topk` cannot answer"
+    check_histories(histories, n_items)
+    if times is not None and times.shape != histories.shape:
+        found = f"{tuple(times.shape)} beside a history of {tuple(histories.shape)}"
+        raise InputError(f"times: {found}; give each item one, or none")
+    if not 1 <= k <= n_items:
+        raise InputError(f"k = {k}: the catalogue has {n_items} items; ask for 1 to {n_items}")
+    check_beam(k, beam)
+
 # %% ../nbs/41_recommenders.ipynb #0609e4fa
 class Recommender:
     "Maps `(B, T)` histories to `(B, N)` scores; higher is better"
@@ -59,14 +70,7 @@ class Recommender:
         beam: int | None = None,  # Width of the beam; default: exact if the model can, else the recipe's
     ) -> tuple[Tensor, Tensor]:  # Scores and item rows, `(B, k)` each, best first
         "The best `k` items; raises `InputError` for an empty or unknown history, other times, `k` beyond the catalogue"
-        check_histories(histories, self.n_items)
-        if times is not None and times.shape != histories.shape:
-            raise InputError(
-                f"times: {tuple(times.shape)} beside a history of {tuple(histories.shape)}; give each item one, or none"
-            )
-        if not 1 <= k <= self.n_items:
-            raise InputError(f"k = {k}: the catalogue has {self.n_items} items; ask for 1 to {self.n_items}")
-        check_beam(k, beam)
+        _check_request(self.n_items, histories, k, times, beam)
         if exclude is None:
             return self.best(histories, k, times, beam)
         return drop_items(*self.best(histories, min(k + exclude.shape[1], self.n_items), times, beam), exclude, k)

@@ -41,9 +41,7 @@ def save_ranks(
     save_tensors({name: t.clamp(max=top).long().to(kind) for name, t in twice.items()}, path)
 
 # %% ../nbs/61_records.ipynb #301f7cb8
-def load_ranks(
-    path: str | Path,
-) -> dict[str, Tensor]:  # (U,) float32 ranks from 0 by name
+def load_ranks(path: str | Path) -> dict[str, Tensor]:  # (U,) float32 ranks from 0 by name
     "Read what `save_ranks` wrote; raises `InputError` if the file is missing or damaged"
     stored = {name: (t.long(), torch.iinfo(t.dtype).max) for name, t in load_tensors(path)[0].items()}
     return {name: (t / 2).float().masked_fill(t == top, torch.inf) for name, (t, top) in stored.items()}
@@ -72,17 +70,8 @@ def record(
     "The record of a run; raises `InputError` for an unknown model"
     model_info(model)
     kind = {"kind": "ablation", "variant": variant} if variant else {}
-    head = {
-        **kind,
-        "name": name,
-        "dataset": dataset,
-        "model": model,
-        "quantizer": quantizer,
-        "backbone": backbone,
-        "size": size,
-        "parts": parts,
-    }
-    body = {"seed": seed, "config": config or {}, "params": params, "metrics": metrics}
+    head = kind | {"name": name, "dataset": dataset, "model": model, "quantizer": quantizer, "backbone": backbone}
+    body = {"size": size, "parts": parts, "seed": seed, "config": config or {}, "params": params, "metrics": metrics}
     body |= {"lists": lists} if lists else {}
     body |= {"seconds": seconds or {}, "epochs": epochs, "environment": environment(device, commits)}
     return to_jsonable({**head, **body})
@@ -97,11 +86,8 @@ def protocol_words(
     return [word for word in [*words, None if fit == "train" else fit] if word]
 
 # %% ../nbs/61_records.ipynb #aca287c0
-def read_records(
-    folder: Path,
-    kind: str | None = None,  # None for runs, `ablation`, `efficiency`, …
-) -> list[dict[str, Any]]:  # In order of their paths
-    "Read all records of a kind; raises `InputError` that names a file that is not a record"
+def read_records(folder: Path, kind: str | None = None) -> list[dict[str, Any]]:  # In order of their paths
+    "Read all records of a kind, default: runs; raises `InputError` that names a file that is not a record"
     out = []
     for path in sorted(folder.rglob("*.json")):
         item = load_json(path)
@@ -156,11 +142,8 @@ def select_records(
     return [r for r in records if all(r.get(k) == v for k, v in fields.items())]
 
 # %% ../nbs/61_records.ipynb #a929677b
-def check_comparable(
-    a: Sequence[Mapping[str, Any]],  # Records of one system
-    b: Sequence[Mapping[str, Any]],  # Records of the other
-) -> None:
-    "Raise `InputError` unless both were run in the same tie orders and under the same protocol"
+def check_comparable(a: Sequence[Mapping[str, Any]], b: Sequence[Mapping[str, Any]]) -> None:
+    "Raise `InputError` unless the records of two systems are of the same tie orders and the same protocol"
     orders = [{r["config"].get("setup", {}).get("ties") for r in runs} for runs in (a, b)]
     if not a or orders[0] != orders[1]:
         raise InputError(f"tie orders {orders[0]} and {orders[1]}: a paired comparison needs runs in the same ones")
@@ -188,10 +171,7 @@ def compare_runs(
     return paired_bootstrap(first, second, results.metric, n, user=user)
 
 # %% ../nbs/61_records.ipynb #c8bc4d94
-def checked_ranks(
-    results: Results,
-    record: Mapping[str, Any],
-) -> Tensor:  # (R,) float32 ranks from 0
+def checked_ranks(results: Results, record: Mapping[str, Any]) -> Tensor:  # (R,) float32 ranks from 0
     "The ranks of a record; raises `InputError` if its metrics do not come from them"
     path = results.path(record, "ranks.safetensors")
     r = load_ranks(path)[record.get("beside", "") + results.mask]
@@ -301,10 +281,7 @@ def leaning(
     return float(frame.corr("spearman").iloc[0, 1] * (len(frame) - 1) ** 0.5)
 
 # %% ../nbs/61_records.ipynb #960d5888
-def run_faults(
-    results: Results,
-    record: Mapping[str, Any],  # Of a run
-) -> list[str]:  # Empty if the record can be trusted
+def run_faults(results: Results, record: Mapping[str, Any]) -> list[str]:  # Empty if the record can be trusted
     "What the record of a run lacks, and how its ranks contradict it"
     out = [] if record["config"].get("data") else ["no fingerprint of the data"]
     try:
@@ -326,9 +303,7 @@ def efficiency_faults(
     return ["a made-up catalogue that is not called so, or weights that are not said to be untrained"] * bool(untrue)
 
 # %% ../nbs/61_records.ipynb #feaa81df
-def check_records(
-    results: Results,
-) -> list[str]:  # One line per fault, such as `beauty/knn-0: no commit`; empty if there is none
+def check_records(results: Results) -> list[str]:  # One line per fault, such as `beauty/knn-0: no commit`
     "Find every record of a run or of efficiency that cannot be trusted"
     runs = results.records() + results.records("ablation")
     rows = results.records("efficiency")

@@ -27,9 +27,7 @@ __all__ = ['redistribution_of', 'redistribution_heatmap', 'before_after', 'befor
 
 # %% ../nbs/70_redistribution.ipynb #68483e47
 @torch.no_grad()
-def redistribution_of(
-    model: IntRR,
-) -> Redistribution:  # Tokens `(N, d)`, level logits `(N, K_l)`, codes `(N, L)`, on the CPU
+def redistribution_of(model: IntRR) -> Redistribution:  # `(N, d)`, `(N, K_l)`, `(N, L)`, on the CPU
     "The item side of a trained model, for all items; raises `InputError` for a model that has none"
     if not isinstance(model, IntRR):
         raise InputError(f"{type(model).__name__}: this model does not redistribute items; give a trained IntRR")
@@ -86,9 +84,8 @@ def before_after(
 ) -> pd.DataFrame:  # `item`, `level` from 1, `code`, `now`, `moved`, `kept` $= p_y$, `entropy` and `kl` in bits
     "Each item's Stage-1 and current code, and measures of its distribution; raises `InputError` for other IDs"
     if red.codes.shape != sids.codes.shape:
-        raise InputError(
-            f"{tuple(red.codes.shape)} codes beside IDs of {tuple(sids.codes.shape)}: give the model's IDs"
-        )
+        found = f"{tuple(red.codes.shape)} codes beside IDs of {tuple(sids.codes.shape)}"
+        raise InputError(f"{found}: give the model's IDs")
     frames = []
     for level, s in enumerate(red.logits[: None if collision else -1]):
         logp, code, now = s.double().log_softmax(1), sids.codes[:, level].cpu(), red.codes[:, level]
@@ -160,9 +157,8 @@ def moved_share(
     out = parts[["moved", "kept", "entropy", "kl"]].mean()
     count = parts["moved"].agg(["sum", "count"])
     low, high = wilson_interval(count["sum"], count["count"])
-    return out.assign(items=count["count"], low=low, high=high)[
-        ["items", "moved", "low", "high", "kept", "entropy", "kl"]
-    ]
+    columns = ["items", "moved", "low", "high", "kept", "entropy", "kl"]
+    return out.assign(items=count["count"], low=low, high=high)[columns]
 
 # %% ../nbs/70_redistribution.ipynb #ebae3bfd
 def quantile_groups(
@@ -266,12 +262,8 @@ def _describe(
         return rows[["fate", "left", "kept", "sid", "now"]]
     after = {item: part.head(3) for item, part in steps[steps["item"].isin(items)].groupby("item")}
     title = [dataset.title(i) for i in items]
-    nxt = [
-        "; ".join(f"{count} × {dataset.title(i)}" for i, count in after[row][["next", "count"]].to_numpy())
-        if row in after
-        else "nothing"
-        for row in items
-    ]
+    pairs = [after[row][["next", "count"]].to_numpy() if row in after else [] for row in items]
+    nxt = ["; ".join(f"{count} × {dataset.title(i)}" for i, count in found) or "nothing" for found in pairs]
     return rows.assign(title=title, next=nxt)[["fate", "left", "kept", "sid", "now", "title", "next"]]
 
 # %% ../nbs/70_redistribution.ipynb #adf17812

@@ -5,12 +5,17 @@
 # %% ../nbs/64_resuming.ipynb #c0de0102
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
+import torch
+
 from .core import InputError, load_json, load_tensors
-from .experiments import catalogue_recipe
-from .recipes import Recipe
+from .experiments import catalogue_recipe, size_recipe
+from .recipes import Recipe, change_recipe
 from .recommenders import model_info, model_names
+from .sequence_models import build_model
+from .sids import SemanticIDs
 
 # %% auto #0
 __all__ = ['check_replaced', 'started_training', 'plan_training']
@@ -41,10 +46,7 @@ def check_replaced(
         raise InputError(f"{folder}: holds a {'trained' if trained else 'half-trained'} '{model}'; {ways}")
 
 # %% ../nbs/64_resuming.ipynb #d9b641aa
-def started_training(
-    folder: Path,  # Run folder
-    model: str,  # A name in `MODELS`
-) -> tuple[Recipe, int] | None:  # None if there is no checkpoint
+def started_training(folder: Path, model: str) -> tuple[Recipe, int] | None:  # None if there is no checkpoint
     "Recipe and seed of a checkpoint in a run folder; raises `InputError` if it is damaged"
     if not (path := checkpoint_path(folder, model)).exists():
         return None
@@ -76,6 +78,19 @@ def default_parts(
     "The default parts of the score; raises `InputError` for an unknown model"
     return "all" if "all" in model_info(model, trained=True).parts and size != "published" else "ids"
 
+# %% ../nbs/64_resuming.ipynb #0a93040d
+def check_model(
+    name: str,  # A name in `MODELS`
+    size: str | None,  # A name in `SIZES`
+    changes: Sequence[str],  # Fields of the recipe, such as `dim=64`
+    parts: str | None = None,  # `ids`, or a name in the `parts` of the model; default: `default_parts`
+) -> None:
+    "Raise `InputError` for a model, size, parts or field that there is not, or a recipe that the model cannot have"
+    model_info(name, trained=True)
+    wanted = size_recipe(name, size=size or "recommended", parts=parts or default_parts(name, size))
+    two_items = SemanticIDs.from_codes(torch.tensor([[0], [1]]))
+    build_model(name, two_items, change_recipe(wanted or Recipe(), changes), torch.eye(2))
+
 # %% ../nbs/64_resuming.ipynb #c0de010d
 def plan_training(
     folder: Path,  # Run folder
@@ -98,11 +113,7 @@ def plan_training(
     return begun[0] if same else wanted, begun[1]
 
 # %% ../nbs/64_resuming.ipynb #c0de0111
-def setup_seed(
-    folder: Path,  # Run folder, or a new folder
-    seed: int | None = None,
-    resume: bool = False,  # Continue an existing run
-) -> int:
+def setup_seed(folder: Path, seed: int | None = None, resume: bool = False) -> int:
     "The seed of the Semantic IDs: as given, else of the resumed run, else 0; raises `InputError` if they differ"
     described = load_json(folder / "run.json") if resume and (folder / "run.json").exists() else {}
     try:

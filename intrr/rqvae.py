@@ -16,17 +16,8 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from .core import InputError, no_bar
-from intrr.quantizers import (
-    Quantizer,
-    ResidualQuantizer,
-    check_vectors,
-    draw_rows,
-    kmeans,
-    kmeans_plus_plus,
-    minibatch_kmeans,
-    nearest_codeword,
-    start_from_sample,
-)
+from .quantizers import Quantizer, ResidualQuantizer, check_vectors, draw_rows, kmeans, kmeans_plus_plus
+from .quantizers import minibatch_kmeans, nearest_codeword, start_from_sample
 
 # %% auto #0
 __all__ = ['Codebooks', 'RVQ', 'AutoEncoder', 'RQVAE']
@@ -104,12 +95,8 @@ def has_converged(
 OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {"adagrad": torch.optim.Adagrad, "adam": torch.optim.Adam}
 
 
-def _gradient_step(
-    model: Codebooks,
-    batch: Tensor,  # (B, d)
-    optimizer: torch.optim.Optimizer,
-) -> tuple[float, Tensor]:  # The mean loss before the step, and the codes (B, L)
-    "One step on a batch"
+def _gradient_step(model: Codebooks, batch: Tensor, optimizer: torch.optim.Optimizer) -> tuple[float, Tensor]:
+    "One step on a batch (B, d): the mean loss before it, and the codes (B, L)"
     loss, codes = model.loss(batch)
     optimizer.zero_grad()
     loss.backward()

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,16 +16,8 @@ import torch
 from torch import Tensor
 
 from .baselines import Tunable
-from intrr.core import (
-    InputError,
-    first_process,
-    load_json,
-    load_tensors,
-    pick_device,
-    save_json,
-    save_tensors,
-    stopwatch,
-)
+from .core import InputError, first_process, load_json, load_tensors, pick_device, save_json, save_tensors
+from .core import stopwatch
 from .data import Dataset
 from .evaluation import evaluate
 from .experiments import GIVEN, Experiment, Setup, catalogue_recipe, data_fingerprint
@@ -34,10 +26,10 @@ from .health import health_card
 from .id_files import read_sids
 from .pipeline import evaluate_experiment, load_model, make_record, train_model, weights_origin
 from .pooling import load_pooled, save_pooled
-from .recipes import Recipe
+from .recipes import Recipe, change_recipe
 from .recommenders import Recommender, model_names
 from .records import file_lock, save_ranks
-from .resuming import check_replaced, checkpoint_path, started_training
+from .resuming import check_replaced, checkpoint_path, plan_training, started_training
 from .sequence_models import SequenceModel
 from .sids import SemanticIDs
 from .synthetic import open_dataset
@@ -60,12 +52,7 @@ def check_own_files(
             raise InputError(f"{folder}: {path.name} is there and not of a run; choose another folder") from e
 
 # %% ../nbs/64_runs.ipynb #0826ea8f
-def write_run(
-    folder: Path,  # A new folder
-    setup: Setup,
-    device: str = "auto",
-    progress: bool = True,
-) -> tuple[Dataset, SemanticIDs]:
+def write_run(folder: Path, setup: Setup, device: str = "auto", progress: bool = True) -> tuple[Dataset, SemanticIDs]:
     "Stage 1: write quantizer, Semantic IDs and `run.json`; raises `InputError` for foreign files in the folder"
     check_own_files(folder)
     dataset = setup.open()
@@ -77,11 +64,8 @@ def write_run(
     return dataset, sids
 
 # %% ../nbs/64_runs.ipynb #67449d71
-def read_setup(
-    folder: Path,
-    data: str | Path | None = None,  # Current location of its data, if they have moved
-) -> tuple[Setup, str]:  # The setup, and the fingerprint of its data
-    "Read `run.json`; raises `InputError` if it is missing or invalid"
+def read_setup(folder: Path, data: str | Path | None = None) -> tuple[Setup, str]:
+    "Read setup and fingerprint of the data, which may be elsewhere now; raises `InputError` for an invalid `run.json`"
     if not (folder / "run.json").exists():
         raise InputError(f"{folder}: no run.json; a run folder is made by 'intrr run' or 'intrr sids'")
     meta = load_json(folder / "run.json")
@@ -93,10 +77,7 @@ def read_setup(
         raise InputError(f"{folder / 'run.json'}: not the description of a run ({e}); make the run again") from e
 
 # %% ../nbs/64_runs.ipynb #cfd1916b
-def read_run(
-    folder: Path,
-    data: str | Path | None = None,  # Current location of its data, if they have moved
-) -> tuple[Setup, Dataset, SemanticIDs]:
+def read_run(folder: Path, data: str | Path | None = None) -> tuple[Setup, Dataset, SemanticIDs]:
     "Read the inputs of a run folder; raises `InputError` if its data have changed or do not fit its IDs"
     setup, seen = read_setup(folder, data)
     dataset = setup.open()
@@ -107,10 +88,10 @@ def read_run(
         raise InputError(f"{folder}: IDs of {sids.n_items} items, data of {dataset.n_items}; make a new run")
     return setup, dataset, sids
 
-# %% ../nbs/64_runs.ipynb #f67c3c47
+# %% ../nbs/64_runs.ipynb #e63f0f09
 @dataclass(frozen=True, eq=False)
-class RunFolder:
-    "A folder with the Semantic IDs of a catalogue and the results made with them"
+class _OpenFolder:
+    "Creates or opens a run folder: its setup, data and Semantic IDs"
 
     folder: Path
     setup: Setup
@@ -134,6 +115,10 @@ class RunFolder:
     ) -> Self:
         "Open a run folder; raises `InputError` if it is not one, or if its data have changed"
         return cls(Path(folder), *read_run(Path(folder), data))
+
+# %% ../nbs/64_runs.ipynb #f67c3c47
+class RunFolder(_OpenFolder):
+    "A folder with the Semantic IDs of a catalogue and the results made with them"
 
     @property
     def trained(self) -> list[str]:
@@ -184,13 +169,9 @@ def run_features(
 
 # %% ../nbs/64_runs.ipynb #eb0e15f9
 def epoch_saver(
-    run: RunFolder,
-    model: str,
-    recipe: Recipe,
-    seed: int,
-    keep: int,  # Keep the weights of every `keep`-th epoch; 0: none
-) -> Callable[[int, SequenceModel], None]:  # For `train_model`
-    "A function that writes the weights of some epochs to the folder"
+    run: RunFolder, model: str, recipe: Recipe, seed: int, keep: int
+) -> Callable[[int, SequenceModel], None]:
+    "For `train_model`: writes the weights of every `keep`-th epoch to the folder; 0: none"
 
     def save(epoch: int, net: SequenceModel) -> None:
         if keep and epoch % keep == 0:
@@ -228,12 +209,8 @@ def train_in_folder(
     return meta["progress"]
 
 # %% ../nbs/64_runs.ipynb #64772bfa
-def weights_path(
-    run: RunFolder,
-    model: str,  # A trained model
-    epoch: int | None = None,  # One of `epochs`; default: the best weights
-) -> Path:
-    "The file of a model's weights; raises `InputError` if it does not exist"
+def weights_path(run: RunFolder, model: str, epoch: int | None = None) -> Path:
+    "The file of a model's best weights, or of an epoch's; raises `InputError` if it does not exist"
     path = run.folder / f"{model}.safetensors" if epoch is None else run.epoch_file(model, epoch)
     if epoch is not None and not path.exists():
         kept = ", ".join(map(str, run.epochs(model))) or "none; train with keep=1"
@@ -243,9 +220,9 @@ def weights_path(
         raise InputError(f"{run.folder}: no trained '{model}'; here are {here}")
     return path
 
-# %% ../nbs/64_runs.ipynb #00f3429d
-class Run(RunFolder):
-    "A run folder in which models are trained, loaded and evaluated"
+# %% ../nbs/64_runs.ipynb #3a11a9a5
+class _TrainingFolder(RunFolder):
+    "A run folder in which models are trained"
 
     def recipe(self, model: str, size: str | None = None, parts: str = "ids") -> Recipe:
         "`catalogue_recipe` of a model on this catalogue"
@@ -276,6 +253,10 @@ class Run(RunFolder):
                 raise InputError(f"{self.folder}: another process trains '{model}' here; wait, or use another folder")
             check_replaced(self.folder, model, resume, overwrite)
             return train_in_folder(self, model, recipe, seed, resume, device, progress, keep, callbacks)
+
+# %% ../nbs/64_runs.ipynb #00f3429d
+class Run(_TrainingFolder):
+    "A run folder in which models are trained, loaded and evaluated"
 
     def load(
         self,
@@ -325,6 +306,19 @@ def run_from_sids(
         raise InputError(f"{folder}: holds a run with other IDs or another setup; name another folder or remove it")
     return run
 
+# %% ../nbs/64_runs.ipynb #f72a7415
+def train_planned(
+    run: Run, model: str, changes: Sequence[str], size: str | None, parts: str | None, seed: int | None, **how: Any
+) -> Progress:
+    "Train a model of a run with changes to its recipe, and print the result"
+    plan = plan_training(
+        run.folder, model, run.dataset.n_items, size, parts, seed, how["resume"], how.pop("default", 0)
+    )
+    now = run.train(model, recipe := change_recipe(plan[0], changes), plan[1], **how)
+    best = f"validation Recall@10 {now.best:.4f} in epoch {now.best_epoch} of {now.epoch}"
+    print(f"{model}{recipe.parts}: {best}, {now.seconds:.0f} s of training")
+    return now
+
 # %% ../nbs/64_runs.ipynb #45563a06
 def evaluate_baseline(
     model: str,  # An untrained model, such as `counts`
@@ -336,10 +330,8 @@ def evaluate_baseline(
 ) -> dict[str, Any]:  # The record
     "Fit and evaluate a baseline under a protocol, or in file order and, if there are times, with shuffled ties"
     if model not in (untrained := model_names(trained=False)):
-        known = ", ".join(untrained)
-        raise InputError(
-            f"'{model}' is not a model that needs no training ({known}); give the run folder of a trained one"
-        )
+        what = f"not a model that needs no training ({', '.join(untrained)})"
+        raise InputError(f"'{model}' is {what}; give the run folder of a trained one")
     setups, result, chosen = [Setup(data, protocol=protocol or "leave-one-out", fit=fit)], {}, {}
     if protocol is None and open_dataset(data).times is not None:
         setups.append(Setup(data, ties, fit=fit))
@@ -350,3 +342,19 @@ def evaluate_baseline(
             result |= evaluate(net, d.test(), setup.order, progress=progress)
             chosen |= {setup.order: net.chosen} if isinstance(net, Tunable) else {}
     return make_record(Experiment(setups[0], model), result, clock["seconds"], {"chosen": chosen})
+
+# %% ../nbs/64_runs.ipynb #72c34978
+def latest_run(root: str | Path = "runs") -> Path:  # The run folder that was written last
+    "The newest run under `root`; raises `InputError` if there is none"
+    found = sorted(Path(root).glob("*/run.json"), key=lambda p: p.stat().st_mtime)
+    if not found:
+        make = "make one with 'intrr quickstart' or 'intrr run --data FOLDER', or name a run folder"
+        raise InputError(f"{root}: no run here; {make}")
+    return found[-1].parent
+
+# %% ../nbs/64_runs.ipynb #da007c6b
+def run_folder(
+    data: str,  # Dataset folder or name
+) -> Path:  # `runs/NAME`
+    "Where a run goes by default"
+    return Path("runs") / Path(data).resolve().name

@@ -55,9 +55,8 @@ def parse_space(
             continue
         fine = len(ends) == len(values) == 2 and all(type(v) in (int, float) for v in values)
         if not fine or not values[0] < values[1] or (log and values[0] <= 0):
-            raise InputError(
-                f"search: {word} is no range; write low:high, low:high:log (above 0), or values with commas"
-            )
+            how = "write low:high, low:high:log (above 0), or values with commas"
+            raise InputError(f"search: {word} is no range; {how}")
         spans.append(Span(name, values[0], values[1], log))
     return spans
 
@@ -168,17 +167,20 @@ def trial_of(
     return train
 
 # %% ../nbs/68_search.ipynb #20ddf7a9
-def trial_text(
-    study: Any,  # An Optuna study
-    trial: Any,  # One that has ended
-    total: int,  # Requested number of trials
-) -> str:
-    "One line per trial"
+def trial_text(study: Any, trial: Any, total: int) -> str:
+    "One line for a trial that has ended; `total` is the requested number"
     value = {"COMPLETE": f"Recall@10 {trial.value or 0:.4f}", "PRUNED": "ended early"}.get(trial.state.name, "failed")
     chosen = " ".join(f"{name}={v:.4g}" if isinstance(v, float) else f"{name}={v}" for name, v in trial.params.items())
     ended = [t for t in study.trials if t.state.name == "COMPLETE"]
     best = f", best {study.best_value:.4f} in trial {study.best_trial.number + 1}" if ended else ""
     return f"trial {trial.number + 1} of {total}: {value} ({chosen}){best}"
+
+# %% ../nbs/68_search.ipynb #87f8ddc8
+def check_completed(study: Any, path: Path) -> None:
+    "Raise `InputError` with the reason if no trial of an Optuna study completed"
+    if not any(trial.state.name == "COMPLETE" for trial in study.trials):
+        failed = [t.user_attrs["failed"] for t in ended_trials(study) if "failed" in t.user_attrs]
+        raise InputError(f"{path}: no trial came to an end ({failed[0] if failed else 'all were stopped'})")
 
 # %% ../nbs/68_search.ipynb #3dff3c97
 def search_recipe(
@@ -193,8 +195,7 @@ def search_recipe(
     overwrite: bool = False,  # Replace an earlier study
 ) -> Any:  # The Optuna study; raises `InputError` if no trial ended
     "Search a recipe on the validation part; a stopped study is continued"
-    spans = list(spans) or search_space()
-    base = base or Recipe()
+    spans, base = list(spans) or search_space(), base or Recipe()
     path = run.folder / f"tune-{model}" / "study.db"
     facts = {"model": model, "recipe": base, "space": spans, **weights_origin(model, run.sids, run.dataset)}
     with file_lock(path.with_name(".lock")) as ours:
@@ -208,11 +209,7 @@ def search_recipe(
         left = max(0, trials - len(ended_trials(study)))
         tell = [lambda s, trial: print(trial_text(s, trial, trials), file=sys.stderr)] if progress else []
         study.optimize(train, n_trials=left, catch=(InputError,), callbacks=tell)
-    if not any(trial.state.name == "COMPLETE" for trial in study.trials):
-        why = next(
-            (t.user_attrs["failed"] for t in ended_trials(study) if "failed" in t.user_attrs), "all were stopped"
-        )
-        raise InputError(f"{path}: no trial came to an end ({why})")
+    check_completed(study, path)
     return study
 
 # %% ../nbs/68_search.ipynb #3e33b97f

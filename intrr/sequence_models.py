@@ -18,6 +18,7 @@ from .data import Split
 from .losses import catalogue_cross_entropy
 from .recipes import TEXT_PARTS, Recipe
 from .recommenders import Recommender, model_info, register
+from .sampled import ItemSampler, sampled_cross_entropy
 from .sids import SemanticIDs
 
 # %% auto #0
@@ -30,11 +31,7 @@ class FixedShapes(nn.Module):
     can_be_fixed = True  # Whether the losses can have shapes that do not depend on the data
     fixed = False  # Whether the losses include padding, so shapes do not depend on the data
 
-    def select_valid(
-        self,
-        real: Tensor,  # Mask of the real positions, `(B, T)` bool
-        values: Tensor,  # `(B, T, ...)`
-    ) -> Tensor:  # `(n, ...)`
+    def select_valid(self, real: Tensor, values: Tensor) -> Tensor:  # `(B, T)` bool and `(B, T, ...)` to `(n, ...)`
         "The values of the real positions in row order; of all positions if the model is `fixed`"
         return values.flatten(0, 1) if self.fixed else values[real]
 
@@ -76,10 +73,7 @@ class ItemText(nn.Module):
         self.text = nn.Linear(features.shape[1], width, bias=False)
         nn.init.normal_(self.text.weight, std=std)
 
-    def text_part(
-        self,
-        items: Tensor | None = None,  # Item rows, any shape; default: all items
-    ) -> Tensor:  # $P t_i$, `(..., width)`
+    def text_part(self, items: Tensor | None = None) -> Tensor:  # Item rows, default: all, to $P t_i$, `(..., width)`
         "The text part of item vectors, if the recipe has text"
         features = self.get_buffer("features")
         return self.get_submodule("text")(features if items is None else features[items])
@@ -89,29 +83,28 @@ class SequenceModel(FixedShapes, ItemText, Recommender):
     "A recommender that is trained on sequences of items"
 
     has_uids = False  # Whether there is an embedding per item that the scores do not need
+    can_sample = False  # Whether the loss can do with a sample of the items
 
-    def __init__(
-        self,
-        n_items: int,  # Catalogue size $N$
-        recipe: Recipe,
-    ):
+    def __init__(self, n_items: int, recipe: Recipe):
         super().__init__()
         if not self.has_uids and (recipe.uid_buckets or recipe.uid_optimizer != "adam"):
             raise InputError(f"recipe: {type(self).__name__} has no UID table; leave uid_buckets and uid_optimizer out")
+        if recipe.negatives and not self.can_sample:
+            raise InputError(f"recipe: {type(self).__name__} has no sampled softmax; leave negatives out")
         self.n_items, self.recipe, self.max_len = n_items, recipe, recipe.max_len
         self.text: nn.Linear | None = None
+        self.sampler: ItemSampler | None = None  # Set by `prepare`, where the recipe has `negatives`
         self.register_buffer("unseen", torch.empty(0, dtype=torch.long), persistent=False)  # Set by `prepare`
         self.token_drop = Dropout(recipe.token_dropout)
         self.elapsed = 0.0  # Completed share of the training
 
-    def prepare(
-        self,
-        train: Split,  # The training part
-    ) -> None:
-        "Called once before the first training step"
+    def prepare(self, train: Split) -> None:
+        "Called with the training part, once before the first training step"
+        count = torch.bincount(train.in_a_row()[0], minlength=self.n_items)
         if self.recipe.skip_unseen:
-            count = torch.bincount(train.in_a_row()[0], minlength=self.n_items)
             self.unseen = (count == 0).nonzero()[:, 0].to(self.device)
+        if self.recipe.negatives:
+            self.sampler = ItemSampler(count, self.recipe.negatives).to(self.device)
 
     @abstractmethod
     def losses(
@@ -157,9 +150,7 @@ def n_targets(
     return (sequences[:, 1:] >= 0).sum().clamp(min=1)
 
 # %% ../nbs/41_sequence_models.ipynb #05651771
-def make_backbone(
-    recipe: Recipe,
-) -> Backbone:  # `(B, T, d)` to `(B, T, d)`, causal
+def make_backbone(recipe: Recipe) -> Backbone:  # `(B, T, d)` to `(B, T, d)`, causal
     "The backbone that a recipe names"
     r = recipe
     shape = r.dim, r.layers, r.heads, r.head_dim, r.ff, r.dropout, r.ff_layers
@@ -193,21 +184,14 @@ class HistoryEncoder(SequenceModel):
 
     table_size = 2**26  # Maximum size of the cached table of all tokens, in numbers (256 MB)
 
-    def __init__(
-        self,
-        n_items: int,  # Catalogue size $N$
-        recipe: Recipe,
-    ):
+    def __init__(self, n_items: int, recipe: Recipe):
         super().__init__(n_items, recipe)
         self.backbone = make_backbone(recipe)
         self.uses_times = self.backbone.clock is not None
         self._table = WeightCache()
 
     @abstractmethod
-    def item_tokens(
-        self,
-        items: Tensor,  # Item rows, `(n,)`
-    ) -> Tensor:  # `(n, d)`
+    def item_tokens(self, items: Tensor) -> Tensor:  # Item rows, `(n,)`, to `(n, d)`
         "The tokens of items"
 
     def embed_history(
@@ -254,10 +238,7 @@ class ItemTokens(HistoryEncoder):
     def item_table(self) -> nn.Embedding:
         "The embeddings $u_i$ of the items"
 
-    def item_vectors(
-        self,
-        items: Tensor | None = None,  # Item rows, `(n,)`; default: all items
-    ) -> Tensor:  # `(n, width)`
+    def item_vectors(self, items: Tensor | None = None) -> Tensor:  # Item rows, `(n,)`, default: all; to `(n, width)`
         "$v_i = u_i + P t_i$; in training, whole UIDs are dropped at random"
         rows = torch.arange(self.n_items, device=self.device) if items is None else items
         u = self.item_table(rows)
@@ -278,11 +259,22 @@ class ItemTokens(HistoryEncoder):
         "Cross-entropy over the catalogue, or over its items with interactions in training"
         return catalogue_cross_entropy(scores.index_fill_(0, self.unseen, -torch.inf), target, count)
 
-    @abstractmethod
-    def item_scores(
+    def sampled_loss(
         self,
         states: Tensor,  # `(n, d)`
-    ) -> Tensor:  # `(N, n)`
+        target: Tensor,  # Item rows, `(n,)`; -1 where there is none
+        count: Tensor | None = None,  # What the sum is divided by; default: the number of targets
+    ) -> Tensor:  # Nats per target
+        "Cross-entropy with the sum over the catalogue estimated from the recipe's `negatives`; see `prepare`"
+        if self.sampler is None:
+            raise InputError("recipe: negatives are drawn by how often items occur; call prepare(train) first")
+        rows, log_expected = self.sampler()
+        positive = (states * self.item_vectors(target.clamp(min=0))).sum(1)
+        sampled = states @ self.item_vectors(rows).T
+        return sampled_cross_entropy(positive, sampled, target, rows, log_expected, count)
+
+    @abstractmethod
+    def item_scores(self, states: Tensor) -> Tensor:  # `(n, d)` to `(N, n)`
         "Scores of all items after each state, one column per state"
 
     def scores(self, histories: Tensor, times: Tensor | None = None) -> Tensor:
@@ -334,7 +326,9 @@ def build_model(
     uses_backbone=True,
 )
 class SASRec(ItemTokens):
-    "Self-attentive sequential recommendation (Kang and McAuley 2018) with full-softmax cross-entropy"
+    "Self-attentive sequential recommendation (Kang and McAuley 2018) with softmax cross-entropy"
+
+    can_sample = True
 
     def __init__(
         self,
@@ -362,9 +356,12 @@ class SASRec(ItemTokens):
         return self.catalogue_vectors() @ states.T
 
     def losses(self, sequences: Tensor, times: Tensor | None = None, whole: Tensor | None = None) -> dict[str, Tensor]:
-        "Cross-entropy over the catalogue, at every position"
+        "Cross-entropy over the catalogue, or over a sample of it, at every position"
         x, y, count = sequences[:, :-1], sequences[:, 1:], n_targets(sequences if whole is None else whole)
-        v = self.item_vectors()
-        h = self.states(x, v[self.select_valid(x >= 0, x).clamp(min=0)], times)
+        v = None if self.recipe.negatives else self.item_vectors()
+        seen = self.select_valid(x >= 0, x).clamp(min=0)
+        h = self.states(x, self.item_vectors(seen) if v is None else v[seen], times)
         target, states = self.select_valid(y >= 0, y), self.select_valid(y >= 0, h)
+        if v is None:
+            return {"recommendation": self.sampled_loss(states, target, count)}
         return {"recommendation": self.catalogue_loss(v @ states.T, target, count)}

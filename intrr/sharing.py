@@ -70,11 +70,8 @@ def write_manifest(
     save_json({"format": 1, "model": model, "files": files}, folder / "manifest.json")
 
 # %% ../nbs/69_sharing.ipynb #dd6d6056
-def file_digest(
-    stream: Any,  # Open for reading, binary
-    copy: Any = None,  # Stream to which the content is copied
-) -> str:
-    "The SHA-256 of the rest of a stream"
+def file_digest(stream: Any, copy: Any = None) -> str:
+    "The SHA-256 of the rest of a binary stream, whose content is copied to `copy`"
     digest = sha256()
     while block := stream.read(2**20):
         digest.update(block)
@@ -123,10 +120,7 @@ def hub_client() -> Any:
     return huggingface_hub
 
 # %% ../nbs/69_sharing.ipynb #ee864dfe
-def hub_problem(
-    repo: str,
-    error: Exception,
-) -> InputError:
+def hub_problem(repo: str, error: Exception) -> InputError:
     "An error of the hub, in one line"
     why = (str(error).splitlines() or [type(error).__name__])[0]
     how = "check the name, the revision, the network and 'hf auth login'"
@@ -156,9 +150,7 @@ def upload_share(
     raise InputError(f"hf://{repo}: holds something else ({min(there)}); name another repository")
 
 # %% ../nbs/69_sharing.ipynb #8d8d95fd
-def check_new_folder(
-    folder: Path,
-) -> None:
+def check_new_folder(folder: Path) -> None:
     "Raise `InputError` for a folder that is not empty, or a file"
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"{folder}: is not empty; name another folder")
@@ -278,11 +270,8 @@ def check_whole(
         raise InputError(f"{folder / 'manifest.json'}: {what}; fetch the model again")
 
 # %% ../nbs/69_sharing.ipynb #5859d27d
-def download_share(
-    repo: str,  # owner/name
-    revision: str | None = None,
-) -> Path:  # In the cache of the hub's client
-    "Download a shared model; raises `InputError` if that fails"
+def download_share(repo: str, revision: str | None = None) -> Path:  # In the cache of the hub's client
+    "Download a shared model, `owner/name`; raises `InputError` if that fails"
     client = hub_client()
     try:
         first = Path(client.snapshot_download(repo, revision=revision, allow_patterns=["manifest.json"]))
@@ -294,11 +283,8 @@ def download_share(
         raise hub_problem(repo, e) from e
 
 # %% ../nbs/69_sharing.ipynb #9f45780a
-def fetch_share(
-    source: str | Path,  # `hf://owner/name`, optionally with `@revision`, or a folder
-    out: Path,  # An empty folder
-) -> None:
-    "Copy and verify a shared model; raises `InputError` if anything is wrong"
+def fetch_share(source: str | Path, out: Path) -> None:
+    "Copy a shared model from the hub or a folder and verify it; raises `InputError` if anything is wrong"
     hub = hub_address(source)
     folder = download_share(*hub) if hub else Path(source)
     manifest = Manifest.read(folder)
@@ -329,9 +315,7 @@ def settle_data(
         save_json({**described, "setup": setup}, folder / "run.json")
 
 # %% ../nbs/69_sharing.ipynb #cc2dcee0
-def is_shared(
-    source: str | Path,
-) -> bool:
+def is_shared(source: str | Path) -> bool:
     "Whether a model is on the hub, or in a folder that has been pushed"
     return hub_address(source) is not None or (Path(source) / "manifest.json").exists()
 

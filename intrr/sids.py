@@ -21,10 +21,8 @@ from .core import InputError, load_tensors, save_tensors
 __all__ = ['collision_codes', 'PrefixTree', 'sid_text', 'SemanticIDs', 'random_sids']
 
 # %% ../nbs/20_sids.ipynb #df345193
-def sid_keys(
-    codes: Tensor,  # (N, levels) codes
-) -> Tensor:  # (N,) integers with the order of the rows, equal for equal rows
-    "One number per row, so that sorting SIDs is sorting numbers"
+def sid_keys(codes: Tensor) -> Tensor:  # (N, levels) to (N,) integers with the order of the rows
+    "One number per row, equal for equal rows, so that sorting SIDs is sorting numbers"
     key, room = torch.zeros(len(codes), dtype=torch.long, device=codes.device), 1
     for code in codes.T:
         size = int(code.max()) + 1
@@ -139,15 +137,11 @@ class PrefixTree:
         return torch.stack([self.codes[:, 0], *(item for _, item in self._edges)], 1)
 
 # %% ../nbs/20_sids.ipynb #d8d3cdf7
-def _check_codes(
-    codes: Tensor,  # (N, L) codes, the collision code included
-    sizes: Sequence[int],  # Number of codes of each level
-) -> None:
-    "Raise `InputError` unless `codes` is an integer table within `sizes`"
+def _check_codes(codes: Tensor, sizes: Sequence[int]) -> None:
+    "Raise `InputError` unless `codes`, the collision code included, is an integer table (N, L) within `sizes`"
     if codes.ndim != 2 or not codes.numel() or codes.is_floating_point() or len(sizes) != codes.shape[1]:
-        raise InputError(
-            f"codes {tuple(codes.shape)}, {len(sizes)} sizes: need an integer (items, levels) and a size per level"
-        )
+        found = f"codes {tuple(codes.shape)}, {len(sizes)} sizes"
+        raise InputError(f"{found}: need an integer (items, levels) and a size per level")
     out = (codes < 0) | (codes >= torch.tensor(sizes, device=codes.device))
     if out.any():
         i, level = out.nonzero()[0].tolist()

@@ -12,15 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from intrr.batches import (
-    Processes,
-    length_batches,
-    make_optimizer,
-    set_rate,
-    shape_batches,
-    train_step,
-    training_windows,
-)
+from .batches import Processes, length_batches, make_optimizer, set_rate, shape_batches, train_step
+from .batches import training_windows
 from .core import InputError
 from .data import Dataset
 from .sequence_models import SequenceModel
@@ -97,13 +90,8 @@ class Stepper:
                 self.totals[k] = torch.zeros_like(v)
             self.totals[k] += v
 
-    def step(
-        self,
-        rows: Tensor,  # Row numbers, `(B,)`, on the model's device; `len(data)` is an empty row
-        columns: int,  # Number of columns of `data` to use
-        rate: float,  # Learning rate
-    ) -> None:
-        "Take a step"
+    def step(self, rows: Tensor, columns: int, rate: float) -> None:
+        "Take a step on rows, by number on the model's device (`len(data)`: an empty row), and this number of columns"
         set_rate(self.optimizer, rate)
         (self.recorder or self.work)(rows, columns)
 
@@ -137,11 +125,8 @@ def make_stepper(
     return Stepper(model, optimizer, data, times, processes, graph)
 
 # %% ../nbs/50_steps.ipynb #901b602h
-def epoch_batches(
-    stepper: Stepper,
-    generator: torch.Generator,
-) -> list[tuple[Tensor, int]]:  # Row numbers, on the model's device, and columns of each batch
-    "The batches of an epoch, in random order"
+def epoch_batches(stepper: Stepper, generator: torch.Generator) -> list[tuple[Tensor, int]]:
+    "The batches of an epoch, in random order: row numbers, on the model's device, and columns"
     lengths, targets = stepper.lengths, stepper.model.recipe.batch_targets
     if stepper.model.fixed:
         found = shape_batches(lengths, targets, generator, multiple=stepper.processes.size)

@@ -46,10 +46,9 @@ def bare_axes(
     **labels: Any,  # For `Axes.set`, such as `xlabel`
 ) -> Axes:  # The same axes
     "Set labels and limits; remove the frame and tick marks"
-    ax.set(**labels)
+    ax.set(axisbelow=True, **labels)
     ax.spines[["top", "right"]].set_visible(False)
     ax.grid(axis=grid, color="#e5e5e5", linewidth=0.8)
-    ax.set_axisbelow(True)
     return ax
 
 # %% ../nbs/01_style.ipynb #7f156263

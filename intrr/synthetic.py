@@ -80,20 +80,10 @@ _SIZES = {
     "lumens": ("150 Lumens", "300 Lumens", "450 Lumens", "600 Lumens"),
     "person": ("1 Person", "2 Person", "3 Person", "4 Person"),
 }
-_BRANDS = [
-    "Alder",
-    "Brisa",
-    "Corvid",
-    "Dunmore",
-    "Elkhart",
-    "Fjora",
-    "Greystone",
-    "Harlow",
-    "Ivela",
-    "Juniper",
-    "Kestrel",
-    "Lumen",
-]
+
+# %% ../nbs/12_synthetic.ipynb #5990f749
+_BRANDS = ["Alder", "Brisa", "Corvid", "Dunmore", "Elkhart", "Fjora"]
+_BRANDS += ["Greystone", "Harlow", "Ivela", "Juniper", "Kestrel", "Lumen"]
 _COLORS = ["Black", "White", "Navy", "Sage", "Rust", "Sand", "Teal", "Plum"]
 
 # %% ../nbs/12_synthetic.ipynb #f97f10ce
@@ -168,12 +158,8 @@ class _Shelves:
         start = np.searchsorted(key[order], np.arange(len(_KINDS) * len(_BRANDS) + 1))
         return cls(order, np.concatenate([[0.0], np.cumsum(weight[order])]), start)
 
-    def draw(
-        self,
-        chance: np.ndarray,  # (B,) uniform
-        place: np.ndarray,  # (B,) which shelf
-        brand: np.ndarray,  # (B,) preferred brand if the shelf has it, or -1
-    ) -> np.ndarray:  # (B,) item rows
+    def draw(self, chance: np.ndarray, place: np.ndarray, brand: np.ndarray) -> np.ndarray:  # (B,) each
+        "Item rows by uniform numbers: each from a shelf, of the brand if the shelf has it; -1 for any brand"
         first = place * len(_BRANDS)
         low, high = self.start[first], self.start[first + len(_BRANDS)]
         mine = self.start[first + brand], self.start[first + brand + 1]
@@ -183,12 +169,7 @@ class _Shelves:
         return self.order[np.clip(np.searchsorted(self.total, aim, side="right") - 1, low, high - 1)]
 
 # %% ../nbs/12_synthetic.ipynb #32fdeefa
-def _walk(
-    rng: np.random.Generator,
-    shelves: _Shelves,
-    n_users: int,
-    steps: int,
-) -> np.ndarray:  # (U, steps) item rows
+def _walk(rng: np.random.Generator, shelves: _Shelves, n_users: int, steps: int) -> np.ndarray:  # (U, steps) item rows
     "The items that each user would buy, including repeats"
     n = len(COMMUNITIES)
     mine = ((rng.random(n_users) ** 1.3) * n).astype(int)
@@ -223,9 +204,8 @@ def make_catalogue(
     gap = np.where(rng.random(taken.shape) < 0.4, 0, 1 - 20 * np.log(1 - rng.random(taken.shape))).astype(int)
     days = 15_000 + (rng.random(n_users) * 365).astype(int)[:, None] + gap.cumsum(axis=1)
     user = np.repeat(np.arange(1, n_users + 1), taken.shape[1])
-    frame = pd.DataFrame({"user": user, "item": taken.ravel() + 1, "time": days.ravel() * 86_400}).drop_duplicates(
-        ["user", "item"]
-    )
+    frame = pd.DataFrame({"user": user, "item": taken.ravel() + 1, "time": days.ravel() * 86_400})
+    frame = frame.drop_duplicates(["user", "item"])
     frame = frame[frame.groupby("user").cumcount() < length[frame["user"] - 1]]
     return Dataset.from_frame(frame, items, name="synthetic")
 
@@ -237,7 +217,6 @@ def open_dataset(
     if str(source) == "synthetic":
         return make_catalogue()
     if not Path(source).exists():
-        raise InputError(
-            f"dataset '{source}': unknown; give 'synthetic' or a folder with sequences.txt and items.jsonl"
-        )
+        how = "give 'synthetic' or a folder with sequences.txt and items.jsonl"
+        raise InputError(f"dataset '{source}': unknown; {how}")
     return read_folder(source)

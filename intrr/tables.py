@@ -100,9 +100,8 @@ def paired_leads(
     "IntRR minus the flattened baseline, means over matched runs, with paired 95 % intervals"
     rows, records = {}, [r for r in records if not r.get("parts")]
     for q, b in dict.fromkeys((r["quantizer"], r["backbone"]) for r in select_records(records, model="intrr")):
-        ours, flat = matched_runs(
-            *(select_records(records, model=m, quantizer=q, backbone=b) for m in ("intrr", "flat"))
-        )
+        pair = (select_records(records, model=m, quantizer=q, backbone=b) for m in ("intrr", "flat"))
+        ours, flat = matched_runs(*pair)
         if ours:
             rows[q, b] = results.compare(ours, flat)
     return difference_table(rows).rename_axis(["quantizer", "backbone"])
@@ -153,10 +152,8 @@ def day_leads(
     return difference_table(rows)
 
 # %% ../nbs/66_tables.ipynb #2b63c7b7
-def by_system(
-    records: Iterable[Mapping[str, Any]],
-) -> dict[str, list[Mapping[str, Any]]]:  # Such as `IntRR, RK-Means, Transformer`: its runs
-    "Records by the name of their system: the model, with quantizer and backbone if they are a choice"
+def by_system(records: Iterable[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:
+    "Records by system, such as `IntRR, RK-Means, Transformer`: quantizer and backbone if they are a choice"
     found: dict[str, list[Mapping[str, Any]]] = {}
     for r in records:
         info = MODELS[r["model"]]
@@ -178,9 +175,8 @@ def system_table(
         user = results.users(runs[0])
         value = float(per_user_metric(found, results.metric, user).mean())
         rows[name] = runs[0]["model"], len(runs), value, 1.96 * standard_error(found, results.metric, user)
-    return pd.DataFrame.from_dict(rows, "index", columns=["model", "runs", "value", "error"]).sort_values(
-        "value", ascending=False
-    )
+    frame = pd.DataFrame.from_dict(rows, "index", columns=["model", "runs", "value", "error"])
+    return frame.sort_values("value", ascending=False)
 
 # %% ../nbs/66_tables.ipynb #e26a6730
 def in_same_orders(
@@ -256,9 +252,8 @@ def ablation_table(
                 difference, low, high = results.compare(runs, unchanged)
                 rows[question, variant] = len(runs), value, difference, low, high, not low <= 0 <= high
     index = pd.MultiIndex.from_tuples(list(rows), names=["question", "variant"])
-    return pd.DataFrame(
-        list(rows.values()), index=index, columns=["runs", "value", "difference", "low", "high", "significant"]
-    )
+    columns = ["runs", "value", "difference", "low", "high", "significant"]
+    return pd.DataFrame(list(rows.values()), index=index, columns=columns)
 
 # %% ../nbs/66_tables.ipynb #68944b5e
 def _rows(frame: pd.DataFrame) -> tuple[Page, Axes, range]:

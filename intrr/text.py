@@ -34,14 +34,11 @@ def check_embeddings(
     if x.ndim != 2 or x.shape[1] == 0:
         raise InputError(f"{source}: shape {tuple(x.shape)}; give one row per item, (n_items, dim)")
     if len(x) != n_items:
-        raise InputError(
-            f"{source}: {len(x)} rows for {n_items} items; give one row per item, in the order of the items"
-        )
-    bad = (~x.isfinite().all(dim=1)).nonzero().flatten().tolist()
-    if bad:
-        raise InputError(
-            f"{source}: NaN or infinity in {len(bad)} rows, the first is row {bad[0]}; encode these texts again"
-        )
+        how = "give one row per item, in the order of the items"
+        raise InputError(f"{source}: {len(x)} rows for {n_items} items; {how}")
+    if bad := (~x.isfinite().all(dim=1)).nonzero().flatten().tolist():
+        what = f"NaN or infinity in {len(bad)} rows, the first is row {bad[0]}"
+        raise InputError(f"{source}: {what}; encode these texts again")
     return x
 
 # %% ../nbs/13_text.ipynb #7648053f
@@ -90,9 +87,8 @@ def _reason(e: Exception) -> str:
 def _load_encoder(encoder: str, device: str | torch.device) -> Any:
     "A sentence-transformers model: a folder, the local cache, or the hub"
     if not Path(encoder).is_dir() and not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", encoder):
-        raise InputError(
-            f"encoder '{encoder}': neither a folder nor a name on the hub; write 'owner/name' or use 'tfidf'"
-        )
+        what = "neither a folder nor a name on the hub; write 'owner/name' or use 'tfidf'"
+        raise InputError(f"encoder '{encoder}': {what}")
     try:
         from sentence_transformers import SentenceTransformer
     except ImportError as e:

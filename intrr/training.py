@@ -8,7 +8,8 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,22 +18,9 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from intrr.batches import (
-    Processes,
-    training_windows,
-)
-from intrr.core import (
-    CODE_COMMITS,
-    InputError,
-    duration_text,
-    in_notebook,
-    keep_freed_memory,
-    load_tensors,
-    no_bar,
-    save_tensors,
-    seed_everything,
-    stopwatch,
-)
+from .batches import Processes
+from .core import CODE_COMMITS, InputError, duration_text, in_notebook, keep_freed_memory, load_tensors, no_bar
+from .core import save_tensors, seed_everything, stopwatch
 from .data import Dataset, Split, row_weights, rows_of_users
 from .recipes import Recipe
 from .recommenders import Recommender
@@ -41,6 +29,31 @@ from .steps import Stepper, epoch_batches, make_stepper
 
 # %% auto #0
 __all__ = ['Callbacks', 'validation_recall', 'Progress', 'EpochReport', 'train_network']
+
+# %% ../nbs/51_training.ipynb #cd6d2d23
+def scores_by_length(
+    model: Recommender,
+    part: Split,
+    device: torch.device,  # Where the model computes
+    batch: int | None = None,  # Rows at a time; default: 512, or fewer where the catalogue is large
+) -> Iterator[tuple[Tensor, Tensor]]:  # Row numbers, `(B,)`, on the device, and their scores, `(B, N)`
+    "Score a part, histories of similar length together: less padding"
+    order = part.lengths.argsort(stable=True)
+    width = part.lengths[order].clamp(max=model.max_len)
+    x, times = part.histories(order, model.max_len).to(device), None
+    if model.uses_times and (times := part.times(order, model.max_len)) is not None:
+        times = times.to(device)
+    batch, order = batch or max(1, min(512, 2**27 // model.n_items)), order.to(device)
+    for start in range(0, len(order), batch):
+        at = slice(start, start + batch)
+        cut = at, slice(int(width[at].max()))
+        yield order[at], model.scores(x[cut], None if times is None else times[cut])
+
+# %% ../nbs/51_training.ipynb #2cadd5a5
+def among_first(scores: Tensor, target: Tensor, k: int) -> Tensor:  # `(B, N)` and `(B,)` to `(B,)` bool
+    "Whether each target is among the first `k`; among equal scores it has the middle rank"
+    own = scores.gather(1, target[:, None])
+    return (scores > own).sum(1) + ((scores == own).sum(1) - 1) / 2 < k
 
 # %% ../nbs/51_training.ipynb #b5081f05
 @torch.no_grad()
@@ -55,29 +68,18 @@ def validation_recall(
     "Recall@k over the users of `split`; raises `InputError` for a part without targets and for NaN scores"
     if split.target is None:
         raise InputError(f"{split}: this part has no targets; use valid() or test()")
-    chosen = rows_of_users(split, sample)
-    users = chosen if processes is None else processes.shard(chosen)
-    weight = row_weights(split.take(chosen))
-    total, share = float(weight.sum()), weight if processes is None else processes.shard(weight)
-    order = split.lengths[users].argsort(stable=True)  # histories of similar length together: less padding
-    device = model.device if isinstance(model, SequenceModel) else "cpu"
-    users, share = users[order], share[order].to(device)
-    width = split.lengths[users].clamp(max=model.max_len)
-    x, y = split.histories(users, model.max_len).to(device), split.target[users].to(device)
-    times = split.times(users, model.max_len) if model.uses_times else None
-    times = None if times is None else times.to(device)
+    users = rows_of_users(split, sample)
+    weight, mine = row_weights(split.take(users)), torch.arange(len(users))
+    mine = mine if processes is None else processes.shard(mine)
+    device = model.device if isinstance(model, SequenceModel) else torch.device("cpu")
+    target, share = split.target[users[mine]].to(device), weight[mine].to(device)
     hits, sane = torch.zeros((), device=device), torch.ones((), dtype=torch.bool, device=device)
-    batch = batch or max(1, min(512, 2**27 // model.n_items))
-    for start in range(0, len(users), batch):
-        at = slice(start, start + batch)
-        cut = at, slice(int(width[at].max()))
-        s = model.scores(x[cut], None if times is None else times[cut])
-        mine = s.gather(1, y[at, None])
-        hits += (((s > mine).sum(1) + ((s == mine).sum(1) - 1) / 2 < k) * share[at]).sum()
-        sane &= ~s.amax(1).isnan().any()
+    for rows, scores in scores_by_length(model, split.take(users[mine]), device, batch):
+        hits += (among_first(scores, target[rows], k) * share[rows]).sum()
+        sane &= ~scores.amax(1).isnan().any()
     if not sane:
         raise InputError("validation: the model's scores are no longer numbers; use a smaller learning rate")
-    return float(hits if processes is None else processes.all_reduce(hits)) / total
+    return float(hits if processes is None else processes.all_reduce(hits)) / float(weight.sum())
 
 # %% ../nbs/51_training.ipynb #4c1e5720
 @dataclass
@@ -94,10 +96,7 @@ class Progress:
     curve: list[dict[str, float]] = field(default_factory=list)  # One entry per epoch
     commits: list[str] = field(default_factory=list)  # Commits of the code that took the steps, from the first epoch on
 
-    def goes_on(
-        self,
-        recipe: Recipe,
-    ) -> bool:
+    def goes_on(self, recipe: Recipe) -> bool:
         "Whether there is another epoch"
         return self.epoch < recipe.epochs and self.epoch - self.best_epoch < recipe.patience
 
@@ -138,7 +137,7 @@ class EpochReport:
         done = f"epoch {self.epoch:>{len(str(self.epochs))}}/{self.epochs}: loss {self.loss:.4f}"
         return f"{done}, validation Recall@10 {self.recall:.4f} ({where}), {self.seconds:.1f} s{left}"
 
-
+# %% ../nbs/51_training.ipynb #a5270e6f
 Callbacks = Iterable[Callable[[EpochReport], Any]]  # One that returns True ends the training
 
 # %% ../nbs/51_training.ipynb #35c88d3e
@@ -148,16 +147,13 @@ def report_epoch(
     seconds: float,  # Duration of the last epoch, steps and validation
 ) -> EpochReport:
     "The report of the last epoch"
-    told = {"epoch", "recall@10", "seconds"}
-    parts = {name: value for name, value in now.curve[-1].items() if name not in told}
+    parts = {name: v for name, v in now.curve[-1].items() if name not in ("epoch", "recall@10", "seconds")}
     left = (recipe.epochs - now.epoch) * (now.seconds + now.validation_seconds) / now.epoch
     recall, loss = now.curve[-1]["recall@10"], sum(parts.values())
     return EpochReport(now.epoch, recipe.epochs, loss, parts, recall, now.best, now.best_epoch, seconds, left)
 
 # %% ../nbs/51_training.ipynb #e37436f8
-def print_epoch(
-    report: EpochReport,
-) -> None:
+def print_epoch(report: EpochReport) -> None:
     "Print one line, to standard error or in a notebook below the cell"
     tqdm.write(str(report), file=sys.stdout if in_notebook() else sys.stderr)
 
@@ -210,6 +206,15 @@ def read_progress(
         raise InputError(f"{path}: 'progress' does not say where a training stood; the file is damaged, start anew")
     return Progress(**found)
 
+# %% ../nbs/51_training.ipynb #e43cfd45
+def check_same_recipe(path: Path, meta: Any, recipe: Recipe) -> None:
+    "Raise `InputError` for a checkpoint that tells of another recipe, or of none"
+    with suppress(TypeError, KeyError, AttributeError, InputError):
+        if Recipe.read(meta["recipe"]) == recipe:
+            return
+    how = "resume with the recipe it was started with, or use another folder"
+    raise InputError(f"{path}: checkpoint of another recipe; {how}")
+
 # %% ../nbs/51_training.ipynb #3d851a81
 def load_checkpoint(
     path: Path,
@@ -219,13 +224,7 @@ def load_checkpoint(
 ) -> tuple[dict[str, Tensor], Progress]:  # Best weights, and the state of the run
     "Restore a checkpoint; raises `InputError` if it is damaged, or of another recipe, shape, seed or origin"
     tensors, meta = load_tensors(path)
-    try:
-        same = Recipe.read(meta["recipe"]) == model.recipe
-    except (TypeError, KeyError, AttributeError, InputError):
-        same = False
-    if not same:
-        how = "resume with the recipe it was started with, or use another folder"
-        raise InputError(f"{path}: checkpoint of another recipe; {how}")
+    check_same_recipe(path, meta, model.recipe)
     parts = ("model.", "best.", "optimizer.")
     part = {p: {k[len(p) :]: v for k, v in tensors.items() if k.startswith(p)} for p in parts}
     load_weights(model, part["model."], path)
@@ -264,9 +263,8 @@ def load_weights(
     for name in sorted(own.keys() | weights.keys()):
         a, b = (tuple(d[name].shape) if name in d else None for d in (own, weights))
         if a != b:
-            raise InputError(
-                f"{source}: '{name}' is {b} in the file, {a} in the model; was it made for another catalogue or recipe?"
-            )
+            found = f"'{name}' is {b} in the file, {a} in the model"
+            raise InputError(f"{source}: {found}; was it made for another catalogue or recipe?")
     model.load_state_dict(weights)
 
 # %% ../nbs/51_training.ipynb #c23029dc
@@ -310,9 +308,7 @@ def train_epoch(
     return parts, clock["seconds"]
 
 # %% ../nbs/51_training.ipynb #eec2752a
-def weights_of(
-    model: SequenceModel,
-) -> dict[str, Tensor]:
+def weights_of(model: SequenceModel) -> dict[str, Tensor]:
     "A copy of the weights"
     return {name: value.clone() for name, value in model.state_dict().items()}
 

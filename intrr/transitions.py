@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from scipy import sparse
 from torch import Tensor
 
-from .baselines import Tunable
+from .baselines import Tunable, weighted_pairs
 from .data import Dataset, Split
 from .features import WordVectors, item_words, text_neighbours
 from .recommenders import Recommender, register
@@ -34,13 +34,7 @@ def decayed_pairs(
     window: int = 50,  # Maximum gap
 ) -> sparse.csr_array:  # $C$, `(N, N)` float64
     "Sum of $\\delta^{gap - 1}$ over all ordered pairs of each history"
-    n = split.dataset.n_items
-    total = sparse.csr_array((n, n))
-    for gap in range(1, min(window, int(split.lengths.max()) - 1) + 1):
-        first, second = split.pairs(gap)
-        pair = (first.numpy(), second.numpy())
-        total += sparse.coo_array((np.full(len(first), decay ** (gap - 1)), pair), shape=(n, n)).tocsr()
-    return total
+    return weighted_pairs(split, [decay**gap for gap in range(min(window, int(split.lengths.max()) - 1))])
 
 # %% ../nbs/45_transitions.ipynb #fa01ae9e
 def similar_texts(
@@ -84,10 +78,8 @@ class Overlay(NamedTuple):
     values: list[np.ndarray]  # Of each matrix, `(E,)` float32; 0 where it has no entry
 
 # %% ../nbs/45_transitions.ipynb #fab58c4b
-def overlay_tables(
-    tables: Sequence[sparse.csr_array],  # Of one shape
-) -> Overlay:
-    "Align the entries of sparse matrices"
+def overlay_tables(tables: Sequence[sparse.csr_array]) -> Overlay:
+    "Align the entries of sparse matrices of one shape"
     pattern = reduce(add, [abs(t) for t in tables]).tocsr()
     pattern.sort_indices()
     n = pattern.shape[1]
@@ -166,10 +158,9 @@ SMOOTHING_GRID: dict[str, Sequence[float]] = {
     "popularity": (0.0, 0.02, 0.05, 0.1),
 }
 
-# %% ../nbs/45_transitions.ipynb #077a080c
-@register("transitions", label="text-smoothed transitions", colour="#56B4E9")
-class TextTransitions(Tunable):
-    "Transition counts, smoothed by similar texts"
+# %% ../nbs/45_transitions.ipynb #28a81964
+class _SmoothingConstants(Tunable):
+    "The constants of `TextTransitions`"
 
     max_len = 50
     grid = SMOOTHING_GRID
@@ -190,6 +181,11 @@ class TextTransitions(Tunable):
         self.recency, self.forward, self.back, self.text = recency, forward, back, text
         self.tau, self.rho, self.popularity, self.decay, self.neighbours = tau, rho, popularity, decay, neighbours
 
+# %% ../nbs/45_transitions.ipynb #077a080c
+@register("transitions", label="text-smoothed transitions", colour="#56B4E9")
+class TextTransitions(_SmoothingConstants):
+    "Transition counts, smoothed by similar texts"
+
     def fit(
         self,
         dataset: Dataset,
@@ -209,20 +205,13 @@ class TextTransitions(Tunable):
         self.table = transition_table(self.parts, self.sums, self.known, weights, self.text, self.tau, self.rho)
         return self
 
-    def scores(
-        self,
-        histories: Tensor,  # (B, T) item rows, oldest first, right-padded with -1
-        times: Tensor | None = None,  # (B, T), ignored
-    ) -> Tensor:  # (B, N) float32
+    def scores(self, histories: Tensor, times: Tensor | None = None) -> Tensor:  # (B, N) float32
         "Weighted means of the rows of $M$, minus the penalty on popularity"
         rows = history_matrix(histories, self.n_items, self.recency, self.max_len)
         return torch.from_numpy((rows @ self.table).toarray()) - self.popularity * self.log_popularity
 
-    def pack(
-        self,
-        entries: int = 512,  # $m$, maximum number of entries kept per row
-    ) -> PackedTransitions:
-        "The largest entries of each row, in fixed shapes"
+    def pack(self, entries: int = 512) -> PackedTransitions:
+        "The largest entries of each row, at most $m$ of them, in fixed shapes"
         base = -self.popularity * self.log_popularity
         return PackedTransitions(*pack_rows(self.table, entries), base, self.recency, self.chosen)
 
@@ -272,9 +261,9 @@ def widen_rows(
     columns, values = (torch.cat([F.pad(x, (0, width - x.shape[1])) for x in part]) for part in parts)
     return columns, values
 
-# %% ../nbs/45_transitions.ipynb #d4f5a42a
-class PackedTransitions(Recommender):
-    "The largest entries of `TextTransitions`, in fixed shapes"
+# %% ../nbs/45_transitions.ipynb #19147222
+class _PackedTable(Recommender):
+    "A table of which each row keeps its largest entries"
 
     def __init__(
         self,
@@ -286,24 +275,6 @@ class PackedTransitions(Recommender):
     ):
         self.columns, self.values, self.base, self.recency, self.chosen = columns, values, base, recency, chosen
         self.n_items, self.max_len = len(base), TextTransitions.max_len
-
-    def to(
-        self,
-        device: str | torch.device,
-    ) -> PackedTransitions:
-        "The same on another device"
-        columns, values, base = (x.to(device) for x in (self.columns, self.values, self.base))
-        return PackedTransitions(columns, values, base, self.recency, self.chosen)
-
-    def extend(
-        self,
-        prior: TextTransitions,  # Fitted with the new items, and with the same constants
-        entries: int = 512,  # Maximum kept per new row, and of the new columns per row
-    ) -> PackedTransitions:
-        "The same with rows and columns for new items; the other entries do not change"
-        columns, values = widen_rows(self.columns.cpu(), self.values.cpu(), prior.table, entries)
-        base = F.pad(self.base.cpu(), (0, len(columns) - self.n_items))
-        return PackedTransitions(columns, values, base, self.recency, self.chosen)
 
     def contributions(
         self,
@@ -320,11 +291,7 @@ class PackedTransitions(Recommender):
             out[user, place, j] = weight * found
         return out
 
-    def scores(
-        self,
-        histories: Tensor,  # (B, T) item rows, oldest first, right-padded with -1
-        times: Tensor | None = None,  # (B, T), ignored
-    ) -> Tensor:  # (B, N) float32, on the device of the table
+    def scores(self, histories: Tensor, times: Tensor | None = None) -> Tensor:  # (B, N) float32, where the table is
         "The same weighted means; a missing entry counts as 0"
         x = last_items(histories, self.max_len).to(self.base.device)
         out = self.base.repeat(len(x), 1)
@@ -332,3 +299,22 @@ class PackedTransitions(Recommender):
         for part, scores in zip(x.split(users), out.split(users), strict=True):
             add_packed_rows(scores, part, self.columns, self.values, self.recency)
         return out
+
+# %% ../nbs/45_transitions.ipynb #d4f5a42a
+class PackedTransitions(_PackedTable):
+    "The largest entries of `TextTransitions`, in fixed shapes"
+
+    def to(self, device: str | torch.device) -> PackedTransitions:
+        "The same on another device"
+        columns, values, base = (x.to(device) for x in (self.columns, self.values, self.base))
+        return PackedTransitions(columns, values, base, self.recency, self.chosen)
+
+    def extend(
+        self,
+        prior: TextTransitions,  # Fitted with the new items, and with the same constants
+        entries: int = 512,  # Maximum kept per new row, and of the new columns per row
+    ) -> PackedTransitions:
+        "The same with rows and columns for new items; the other entries do not change"
+        columns, values = widen_rows(self.columns.cpu(), self.values.cpu(), prior.table, entries)
+        base = F.pad(self.base.cpu(), (0, len(columns) - self.n_items))
+        return PackedTransitions(columns, values, base, self.recency, self.chosen)

@@ -179,11 +179,9 @@ def tree_frame(
     label = None if labels is None else _numbered([labels[i] or "" for i in rows.tolist()])
     means = {name: np.asarray(value, dtype=float)[rows] for name, value in (values or {}).items()}
     named = None if titles is None else np.asarray(titles, dtype=object)[rows]
-    stop = min(len(prefix) + depth, sids.levels) + 1
-    levels = range(len(prefix), stop)
-    return pd.concat(
-        [_level(sids, d, len(prefix), rows, label, means, named, examples) for d in levels], ignore_index=True
-    )
+    levels = range(len(prefix), min(len(prefix) + depth, sids.levels) + 1)
+    frames = [_level(sids, d, len(prefix), rows, label, means, named, examples) for d in levels]
+    return pd.concat(frames, ignore_index=True)
 
 # %% ../nbs/72_tree.ipynb #6fad0991
 class Shading(NamedTuple):

@@ -85,17 +85,13 @@ def tune(
     return model
 
 # %% ../nbs/62_tuning.ipynb #e096b66e
-def fit_baseline(
-    name: str,  # An untrained model in `MODELS`
-    dataset: Dataset,
-) -> Recommender:  # Fitted, and tuned on the validation part
-    "The baseline of this name; raises `InputError` if there is none"
+def fit_baseline(name: str, dataset: Dataset) -> Recommender:  # Fitted, and tuned on the validation part
+    "The untrained model of this name in `MODELS`; raises `InputError` if there is none"
     model: Any = model_info(name, trained=False).make()
     if not isinstance(model, Tunable):
         return model.fit(dataset)
     told = replace(dataset, protocol=replace(dataset.protocol, fit="train"))
-    model.fit(told)
-    model = tune(model, told)
+    model = tune(model.fit(told), told)
     return model if told.protocol == dataset.protocol else model.fit(dataset)
 
 # %% ../nbs/62_tuning.ipynb #e1e7f35e

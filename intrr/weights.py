@@ -17,9 +17,7 @@ from torch.utils._pytree import tree_map
 __all__ = ['WeightCache']
 
 # %% ../nbs/03_weights.ipynb #2c510aa0
-def under_autocast(
-    device: torch.device | str,
-) -> bool:  # False for devices without autocast, such as `meta`
+def under_autocast(device: torch.device | str) -> bool:  # False for devices without autocast, such as `meta`
     "Whether autocast is on for the device"
     kind = torch.device(device).type
     return torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
@@ -69,9 +67,7 @@ def held_tensors(
     return [*weights, *(part.value for part in module.modules() if isinstance(part, WeightCache))]
 
 # %% ../nbs/03_weights.ipynb #99d75528
-def own_parts(
-    module: torch.nn.Module,
-) -> torch.nn.Module:  # Shares the tensors
+def own_parts(module: torch.nn.Module) -> torch.nn.Module:  # Shares the tensors
     "A copy with caches of its own, which other users of the module neither replace nor drop"
     twin = copy.copy(module)
     twin._modules = {name: part and own_parts(part) for name, part in module._modules.items()}

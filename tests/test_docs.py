@@ -142,6 +142,18 @@ class Books(list):
     def _hidden(self): ...
 
 
+class _Drawn(Books):
+    def draw(self) -> "list":
+        "Codewords at random"
+        return []
+
+
+class Kept(_Drawn):
+    "Codebooks that are kept"
+
+    def save(self) -> "None": ...
+
+
 def test_entries():
     assert entry("scale", scale).splitlines()[2:] == [
         "```{ .python .signature }",
@@ -158,6 +170,12 @@ def test_entries():
     for line in ("class Books(size)", "Books.levels -> int", "Books.nearest(*x: list) -> list", "The code of each row"):
         assert line in text.splitlines()
     assert "_hidden" not in text
+    text = entry("Kept", Kept)  # what a private base gives is its own; what a public one gives stands there
+    assert [line for line in text.splitlines() if line.startswith(("class", "Kept"))] == [
+        "class Kept(Books)",
+        "Kept.draw() -> list",
+        "Kept.save() -> None",
+    ]
     names = public_names()
     assert names["seed_everything"] == names["InputError"] == Path("00_core.ipynb") and "Run.train" in names
 
