@@ -69,7 +69,7 @@ def _record(f: gzip.GzipFile, head: bytes, place: str) -> bytes:
     return data[:-4]
 
 # %% ../nbs/16_tfrecords.ipynb #c4031ee9
-def _varint(message: bytes | memoryview, at: int) -> tuple[int, int]:
+def _varint(message: bytes, at: int) -> tuple[int, int]:
     "An integer, below 2^64, and the place behind it"
     value = 0
     for n, byte in enumerate(message[at : at + 10]):
@@ -79,9 +79,9 @@ def _varint(message: bytes | memoryview, at: int) -> tuple[int, int]:
     raise ValueError("an integer has no end")
 
 # %% ../nbs/16_tfrecords.ipynb #a87c6169
-def _fields(message: bytes | memoryview) -> Iterator[tuple[int, memoryview]]:
+def _fields(message: bytes) -> Iterator[tuple[int, bytes]]:
     "Number and content of each field of a message"
-    at, message = 0, memoryview(message)
+    at = 0
     while at < len(message):
         key, at = _varint(message, at)
         value, end = _varint(message, at) if key & 7 in (0, 2) else (0, at)
@@ -97,9 +97,9 @@ def _fields(message: bytes | memoryview) -> Iterator[tuple[int, memoryview]]:
 _Values = list[bytes] | list[int] | np.ndarray  # Of a feature: bytes, integers, or float32
 
 
-def _contents(message: memoryview) -> list[memoryview]:
+def _contents(message: bytes) -> Iterator[bytes]:
     "Of the fields with the number 1"
-    return [content for number, content in _fields(message) if number == 1]
+    return (content for number, content in _fields(message) if number == 1)
 
 # %% ../nbs/16_tfrecords.ipynb #8d7fa4d4
 def _integers(packed: bytes) -> list[int]:
@@ -111,12 +111,11 @@ def _integers(packed: bytes) -> list[int]:
     return found
 
 # %% ../nbs/16_tfrecords.ipynb #efc7c691
-def _values(feature: memoryview) -> _Values:
-    number, message = next(_fields(feature), (1, feature))
-    contents = _contents(message)
+def _values(feature: bytes) -> _Values:
+    number, message = next(_fields(feature), (1, b""))
     if number == 2:
-        return np.frombuffer(b"".join(contents), "<f4")
-    return _integers(b"".join(contents)) if number == 3 else [bytes(content) for content in contents]
+        return np.frombuffer(b"".join(_contents(message)), "<f4")
+    return _integers(b"".join(_contents(message))) if number == 3 else list(_contents(message))
 
 # %% ../nbs/16_tfrecords.ipynb #664be7e7
 def read_examples(
@@ -125,8 +124,8 @@ def read_examples(
     "The features of each record; raises `InputError` that names file and record"
     for n, record in enumerate(read_records(path), 1):
         try:
-            pairs = [dict(_fields(pair)) for features in _contents(memoryview(record)) for pair in _contents(features)]
-            example = {bytes(p.get(1, b"")).decode(): _values(p.get(2, memoryview(b""))) for p in pairs}
+            pairs = (dict(_fields(pair)) for features in _contents(record) for pair in _contents(features))
+            example = {pair.get(1, b"").decode(): _values(pair.get(2, b"")) for pair in pairs}
         except ValueError as e:
             raise InputError(f"{path}, record {n}: not an Example ({e}); is this GRID's file?") from e
         yield example
