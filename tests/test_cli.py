@@ -186,7 +186,7 @@ def test_quantizer_trained_as_in_the_paper(run, tmp_path):
 def test_help_names_the_recipes_of_the_quantizer(command):
     out = intrr(command, "--help", env={**os.environ, "COLUMNS": "200"})
     assert out.returncode == 0 and "--quantizer-recipe" in out.stdout
-    assert "recommended, or paper: trained as the reference does" in out.stdout
+    assert "recommended, or paper: trained like the reference" in out.stdout
 
 
 def test_whole_path_on_two_users_and_items_that_share_no_codes(tmp_path):
