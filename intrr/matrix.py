@@ -145,7 +145,8 @@ def ablations(
     base = [Experiment(Setup(data), "intrr", size_recipe("intrr", size=size), seed, size) for seed in seeds]
     variants = [variant for group in ABLATIONS.values() for variant in group.items()]
     changed = [with_changes(e, *variant) for e in base for variant in variants]
-    return base + [e for e in changed if e.fingerprint not in {o.fingerprint for o in base}]
+    same = {e.fingerprint for e in base}
+    return base + [e for e in changed if e.fingerprint not in same]
 
 # %% ../nbs/65_matrix.ipynb #ebee224c
 def score_parts(
