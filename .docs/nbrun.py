@@ -12,6 +12,7 @@ from collections.abc import Collection, Generator, Iterable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from configparser import ConfigParser
 from contextlib import chdir, contextmanager
+from difflib import unified_diff
 from io import BytesIO
 from multiprocessing import get_context
 from pathlib import Path
@@ -172,8 +173,10 @@ def changed(path: str | Path, flags: Collection[str] = ()) -> list[str]:
             varies = "varies" in directives(was)
             (a, old), (b, new) = (shown(cell.outputs, varies) for cell in (was, now))
             if a != b or len(old) != len(new):
-                both = (textwrap.indent(text, "    ") for text in (a, b))
-                out.append(f"{path}, cell {i}: stored\n{next(both)}\n  now\n{next(both)}")
+                lines = list(unified_diff(a.splitlines(), b.splitlines(), "stored", "now", lineterm="", n=0))
+                out.append(
+                    f"{path}, cell {i}:\n" + textwrap.indent("\n".join(lines) or "another number of pictures", "    ")
+                )
             elif not varies and not all(map(alike, old, new)):
                 out.append(f"{path}, cell {i}: another picture")
     return out

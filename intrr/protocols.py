@@ -82,6 +82,11 @@ class Temporal(Protocol):
         user = ((stop >= self.cut(dataset, part)) & (stop > dataset.offsets[:-1])).nonzero()[:, 0]
         return Split(dataset, part, dataset.offsets[user], stop[user], dataset.flat[stop[user]], user)
 
+    def nearest(self, split: Split) -> Split:
+        "The third of the rows with the latest targets: the share of new items grows with the time since training"
+        order = _times(split.dataset)[split.stop].argsort(stable=True)
+        return split.take(order[2 * len(order) // 3 :].sort().values)
+
 # %% ../nbs/15_protocols.ipynb #4e7cba46
 @dataclass(frozen=True)
 class Cold(Temporal):
@@ -92,6 +97,10 @@ class Cold(Temporal):
         split, protocol = super().rows(dataset, part), self if part == "test" else replace(self, fit="train")
         seen = replace(dataset, protocol=protocol).popularity()
         return split.take((seen[split.target] == 0).nonzero()[:, 0])
+
+    def nearest(self, split: Split) -> Split:
+        "All rows, which are few"
+        return split
 
 # %% ../nbs/15_protocols.ipynb #174dce79
 PROTOCOLS: dict[str, type[Protocol]] = {

@@ -19,7 +19,7 @@ from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_extraction.text import TfidfVectorizer
 from torch import Tensor
 
-from .core import InputError, fingerprint, load_tensors, save_tensors
+from .core import InputError, fingerprint, load_tensors, no_bar, save_tensors
 
 # %% auto #0
 __all__ = ['DEFAULT_ENCODER', 'ENCODERS', 'tfidf', 'minilm_folder', 'encode_texts']
@@ -91,9 +91,12 @@ def _load_encoder(encoder: str, device: str | torch.device) -> Any:
         raise InputError(f"encoder '{encoder}': {what}")
     try:
         from sentence_transformers import SentenceTransformer
+        from transformers.utils import logging
     except ImportError as e:
         how = "pip install 'intrr[text]', or use the encoder 'tfidf'"
         raise InputError(f"encoder '{encoder}': sentence-transformers is not installed; {how}") from e
+    if no_bar(True):
+        logging.disable_progress_bar()
     folder = encoder if Path(encoder).is_dir() else minilm_folder() if encoder == DEFAULT_ENCODER else None
     if folder:
         try:
@@ -153,7 +156,7 @@ def _from_cache(file: Path, n_items: int) -> Tensor | None:
 def _run_encoder(texts: Sequence[str], encoder: str, device: str | torch.device, batch: int, progress: bool) -> Tensor:
     model = _load_encoder(encoder, device)
     model.max_seq_length = min(model.max_seq_length or _MAX_TOKENS, _MAX_TOKENS)
-    x = torch.from_numpy(model.encode(list(texts), batch_size=batch, show_progress_bar=progress)).float()
+    x = torch.from_numpy(model.encode(list(texts), batch_size=batch, show_progress_bar=not no_bar(progress))).float()
     return check_embeddings(x, len(texts), f"encoder '{encoder}'")
 
 # %% ../nbs/13_text.ipynb #23f35ded

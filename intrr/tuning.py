@@ -65,7 +65,7 @@ def tune(
         what = f"fit '{dataset.protocol.fit}': the model has seen the validation part, on which constants are chosen"
         raise InputError(f"dataset '{dataset.name}', {what}; tune with the fit 'train'")
     mask = "masked" if masks_history(dataset) else "unmasked"
-    part, grid, trials = take_users(dataset.valid(), users), model.grid, {}
+    part, grid, trials = take_users(dataset.protocol.nearest(dataset.valid()), users), model.grid, {}
 
     def trial(constants: dict[str, float]) -> float:
         key = tuple(constants[name] for name in grid)
