@@ -149,15 +149,15 @@ def store(path: str | Path, flags: Collection[str] = ()) -> None:
 
 def shown(
     outputs: Iterable[Mapping[str, Any]],
-    varies: bool = False,  # Whether the numbers are others at each run, such as seconds
-) -> tuple[str, list[Image.Image]]:  # What a reader sees: text, in which such numbers are `#`, and pictures
+    varies: str | None = None,  # How much may differ at each run or on each processor: '' the numbers, 'all' the text
+) -> tuple[str, list[Image.Image]]:  # What a reader sees: text, in which what may differ is left out, and pictures
     "The outputs of a cell, to be compared"
     found = [part for o in outputs for part in sorted((o.get("data") or {"text": o.get("text", "")}).items())]
-    both = [(kind == "image/png", value if isinstance(value, str) else "".join(value)) for kind, value in found]
-    text = "\n".join(value for picture, value in both if not picture)
-    if varies:
-        text = re.sub(r"[ -]*\d[\d.,]*(e[+-]?\d+)?", "#", text)
-    return text, [Image.open(BytesIO(base64.b64decode(value))) for picture, value in both if picture]
+    both = [(kind, value if isinstance(value, str) else "".join(value)) for kind, value in found]
+    pictures = [Image.open(BytesIO(base64.b64decode(value))) for kind, value in both if kind == "image/png"]
+    text = "\n".join(kind if varies == "all" else value.rstrip() for kind, value in both if kind != "image/png")
+    text = re.sub(r"/tmp/tmp\w+", "/tmp/…", text)
+    return text if varies is None else re.sub(r"[ -]*\d[\d.,]*(e[+-]?\d+)?", "#", text), pictures
 
 
 def alike(one: Image.Image, other: Image.Image) -> bool:
@@ -166,18 +166,22 @@ def alike(one: Image.Image, other: Image.Image) -> bool:
 
 
 def changed(path: str | Path, flags: Collection[str] = ()) -> list[str]:
-    "Where a run shows something else than what is stored, by cell; with `#| varies` its numbers and looks may differ"
+    """Where a run shows something else than what is stored, by cell
+
+    With `#| varies`, for seconds and for what rounding decides, numbers and looks may differ; with `#| varies: all` all
+    but the kinds of output.
+    """
     out, stored = [], read_nb(path).cells
     for i, (was, now) in enumerate(zip(stored, fresh(path, flags).cells, strict=True)):
         if was.cell_type == "code":
-            varies = "varies" in directives(was)
+            varies = directives(was).get("varies")
             (a, old), (b, new) = (shown(cell.outputs, varies) for cell in (was, now))
             if a != b or len(old) != len(new):
                 lines = list(unified_diff(a.splitlines(), b.splitlines(), "stored", "now", lineterm="", n=0))
                 out.append(
                     f"{path}, cell {i}:\n" + textwrap.indent("\n".join(lines) or "another number of pictures", "    ")
                 )
-            elif not varies and not all(map(alike, old, new)):
+            elif varies is None and not all(map(alike, old, new)):
                 out.append(f"{path}, cell {i}: another picture")
     return out
 

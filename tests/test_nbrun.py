@@ -70,6 +70,7 @@ def test_stored_twice_is_stored_once(tmp_path):
 def test_what_is_stored_is_what_a_run_shows(tmp_path):
     plot = "from matplotlib.figure import Figure\n\nf = Figure((2, 1))\nf.subplots().plot([1, 2, WHERE])\nf"
     sources = ["'kept'", "#| varies\nprint('took 1.3 s')", plot.replace("WHERE", "3"), "#| slow\n1 / 0"]
+    sources += ["#| varies: all\n'whatever comes'"]
     store(path := notebook(tmp_path, *sources))
     assert changed(path) == []
     told = path.read_text()
@@ -77,6 +78,8 @@ def test_what_is_stored_is_what_a_run_shows(tmp_path):
         ("'kept'", "'other'", ["cell 0"]),
         ("1.3 s", "27 s", []),
         ("took", "needed", ["cell 1"]),
+        ("'whatever comes'", "'anything else'", []),
+        ("'whatever comes'", "None", ["cell 4"]),
         ("1, 2, 3", "1, 2, -3", ["another picture"]),
         ("(2, 1)", "(3, 1)", ["cell 2"]),
     ):

@@ -1,5 +1,6 @@
 "Two processes train what one trains: gradients, weights, whole runs. A launcher starts them, on the CPU."
 
+import shutil
 import socket
 import subprocess
 import sys
@@ -126,6 +127,25 @@ def test_the_command_line_shares_a_run(two):
     assert opened.trained == ["intrr"]
     model, meta = opened.load("intrr", "cpu")
     assert meta["progress"]["epoch"] == 1 and model.scores(torch.tensor([[1]])).isfinite().all()
+
+
+def test_two_nodes_train_what_two_processes_train(two, tmp_path):
+    run = Path(shutil.copytree(two / "run", tmp_path / "run"))
+    for file in run.glob("intrr.*"):
+        file.unlink()
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        where = f"127.0.0.1:{s.getsockname()[1]}"
+    words = [sys.executable, "-m", "torch.distributed.run", "--nnodes", "2", "--nproc-per-node", "1"]
+    words += ["--rdzv-backend", "c10d", "--rdzv-endpoint", where, "--rdzv-id", "test"]
+    words += ["-m", "intrr.cli", "train", str(run), "--recipe", "dim=16", "hidden=16", "epochs=1", "--device", "cpu"]
+    nodes = [subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) for _ in range(2)]
+    told = [node.communicate(timeout=200)[0] for node in nodes]
+    assert [node.returncode for node in nodes] == [0, 0], told
+    assert sum("validation Recall@10" in text for text in told) == 1  # the first process speaks
+    here, there = (load_tensors(place / "intrr.safetensors")[0] for place in (run, two / "run"))
+    for name, value in there.items():
+        torch.testing.assert_close(here[name], value, msg=name)
 
 
 if __name__ == "__main__":
