@@ -170,12 +170,23 @@ def sampled_softmax(
     exact = [Experiment(Setup(data), "sasrec", size_recipe("sasrec", size=size), seed, size) for seed in seeds]
     return exact + [with_changes(e, f"negatives{m}", {"negatives": m}) for e in exact for m in (64, 256, 1024)]
 
+# %% ../nbs/65_matrix.ipynb #5e1c0a90
+def short_trainings(
+    data: str,  # Dataset folder, or `synthetic`
+    size: str = "laptop",  # A name in `SIZES`
+    seeds: Sequence[int] = (0,),
+) -> list[Experiment]:
+    "IntRR with all parts of the score, trained for a few epochs only"
+    whole = [Experiment(Setup(data), "intrr", size_recipe("intrr", "transformer", size, "all"), s, size) for s in seeds]
+    return [with_changes(e, f"epochs{n}", {"epochs": n}) for e in whole for n in (2, 4, 8)]
+
 # %% ../nbs/65_matrix.ipynb #6db26b80
 MATRICES: dict[str, Callable[[str, str, Sequence[int]], list[Experiment]]] = {
     "table1": table1,
     "ablations": ablations,
     "parts": score_parts,
     "sampled": sampled_softmax,
+    "short": short_trainings,
 }
 
 # %% ../nbs/65_matrix.ipynb #99d1fb79
