@@ -78,7 +78,7 @@ def described(
             help_behavior_hint=shown,
         )
         call.__annotations__[option] = Annotated[hints[option], told]  # ty: ignore[invalid-type-form]
-    call.__doc__ = f"{fn.__doc__}\n\nExample: {EXAMPLES[name]}"
+    call.__doc__ = f"{(fn.__doc__ or name).splitlines()[0]}\n\nExample: {EXAMPLES[name]}"
     return call
 
 # %% ../nbs/99_cli.ipynb #40a5b0cf
