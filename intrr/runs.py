@@ -67,7 +67,9 @@ def write_run(folder: Path, setup: Setup, device: str = "auto", progress: bool =
 def read_setup(folder: Path, data: str | Path | None = None) -> tuple[Setup, str]:
     "Read setup and fingerprint of the data, which may be elsewhere now; raises `InputError` for an invalid `run.json`"
     if not (folder / "run.json").exists():
-        raise InputError(f"{folder}: no run.json; a run folder is made by 'intrr run' or 'intrr sids'")
+        how = "load it in Python, model = intrr.load('hf://…'), then model.save(folder) and give the folder"
+        how = how if str(folder).startswith("hf:") else "a run folder is made by 'intrr run' or 'intrr sids'"
+        raise InputError(f"{folder}: no run.json; {how}")
     meta = load_json(folder / "run.json")
     try:
         within = folder / meta["setup"]["data"]

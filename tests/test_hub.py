@@ -183,31 +183,40 @@ def hub():
         server.shutdown()
 
 
-def client(hub: LocalHub, home: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    "A command in a process whose hub is the local one"
-    own = {"HF_ENDPOINT": hub.address, "HF_HOME": str(home), "HF_TOKEN": "hf_local", "HF_HUB_OFFLINE": "0"}
-    own |= {"HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "OMP_NUM_THREADS": "1"}
-    return subprocess.run(words, env={**os.environ, **own}, capture_output=True, text=True, timeout=300)
+PRELUDE = """
+import contextlib, io, json, sys
+import intrr.core
+from intrr.cli import main
 
+def push(to, *more):
+    main(["push", sys.argv[1], to, "--licence", "cc-by-4.0", *more])
 
-RECOMMEND = """
-import sys, intrr
-model = intrr.load(sys.argv[1])
-print(model.recommend(histories=[model.data.items["id"].tolist()[:3]], k=5).to_json(orient="split"))
+def recommended(source):
+    model = intrr.load(source)
+    return model.recommend(histories=[model.data.items["id"].tolist()[:3]], k=5).to_json(orient="split")
+
+def not_loaded(source):
+    try:
+        intrr.load(source)
+    except intrr.core.InputError as e:
+        return f"intrr: {e}\\n"
+
+def refused(*words):
+    with contextlib.redirect_stderr(told := io.StringIO()), contextlib.suppress(SystemExit):
+        main(list(words))
+    return told.getvalue()
 """
 
 
-def recommended(hub: LocalHub, home: Path, source: str) -> str:
-    "What a model recommends in a process of its own"
-    done = client(hub, home, sys.executable, "-c", RECOMMEND, source)
+def client(hub: LocalHub, home: Path, run: Path, *lines: str) -> list[str]:
+    "The values of expressions, in a process whose hub is the local one"
+    own = {"HF_ENDPOINT": hub.address, "HF_HOME": str(home), "HF_TOKEN": "hf_local", "HF_HUB_OFFLINE": "0"}
+    own |= {"HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "OMP_NUM_THREADS": "1"}
+    code = PRELUDE + f"print(json.dumps([{', '.join(lines)}]))"
+    words = [sys.executable, "-c", code, str(run)]
+    done = subprocess.run(words, env={**os.environ, **own}, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
-def push(hub: LocalHub, home: Path, run: Path, to: str, *more: str) -> subprocess.CompletedProcess[str]:
-    "`intrr push`"
-    words = ["push", str(run), to, "--licence", "cc-by-4.0", *more]
-    return client(hub, home, sys.executable, "-m", "intrr.cli", *words)
+    return json.loads(done.stdout.splitlines()[-1])
 
 
 @pytest.fixture(scope="module")
@@ -220,56 +229,41 @@ def run(tmp_path_factory):
 
 
 def test_a_model_goes_to_the_hub_and_comes_back(hub, run, tmp_path):
-    home, repo = tmp_path / "home", "hf://ann/shop"
-    for words in ((repo,), (f"{repo}@trial", "--public")):
-        done = push(hub, home, run, *words)
-        assert done.returncode == 0, done.stderr
+    pushed = "push('hf://ann/shop')", "push('hf://ann/shop@trial', '--public')"
+    loads = "recommended(sys.argv[1])", "recommended('hf://ann/shop')", "recommended('hf://ann/shop@trial')"
+    *_, here, there, trial = client(hub, tmp_path / "home", run, *pushed, *loads)
+    assert there == trial == here
     assert hub.private == {"ann/shop": True}  # as it was made first
-    assert {repo for repo, _ in hub.branches} == {"ann/shop"} and {b for _, b in hub.branches} == {"main", "trial"}
+    assert set(hub.branches) == {("ann/shop", "main"), ("ann/shop", "trial")}
     files = hub.at("ann/shop", "main")[1]
     assert {"manifest.json", "README.md", "intrr.safetensors"} <= set(files)
     assert files["intrr.safetensors"] == (run / "intrr.safetensors").read_bytes()
-    here = recommended(hub, home, str(run))
-    assert recommended(hub, home, repo) == recommended(hub, home, f"{repo}@trial") == here
-    commit = hub.branches["ann/shop", "main"]
-    assert recommended(hub, tmp_path / "other", f"{repo}@{commit}") == here
-
-
-def test_only_what_the_manifest_lists_is_downloaded(hub, run, tmp_path):
-    assert push(hub, tmp_path / "home", run, "hf://ann/shop").returncode == 0
-    files = hub.at("ann/shop", "main")[1]
-    hub.commit("ann/shop", "main", {**files, "weights.pkl": b"stranger's", "hook.py": b"1 / 0"})
+    commit = hub.commit("ann/shop", "main", {**files, "weights.pkl": b"stranger's", "hook.py": b"1 / 0"})
     hub.asked.clear()
-    recommended(hub, tmp_path / "home", "hf://ann/shop")
+    assert client(hub, tmp_path / "other", run, f"recommended('hf://ann/shop@{commit}')") == [here]
     fetched = {line.split("/resolve/")[1].partition("/")[2] for line in hub.asked if "/resolve/" in line}
     assert "intrr.safetensors" in fetched and fetched <= {*json.loads(files["manifest.json"])["files"], "manifest.json"}
 
 
-def test_a_newer_model_takes_the_place_of_the_older(hub, run, tmp_path):
-    assert push(hub, tmp_path, run, "hf://ann/shop").returncode == 0
-    files = hub.at("ann/shop", "main")[1]
-    hub.commit("ann/shop", "main", {**files, "old.safetensors": b"an older part", "NOTES.txt": b"the owner's"})
-    assert push(hub, tmp_path, run, "hf://ann/shop").returncode == 0
-    assert set(hub.at("ann/shop", "main")[1]) == {*files, "NOTES.txt"}
-
-
-def test_what_the_hub_holds_is_verified(hub, run, tmp_path):
-    assert push(hub, tmp_path, run, "hf://ann/shop").returncode == 0
+def test_what_the_hub_holds_is_verified_and_replaced_by_its_own_kind_only(hub, run, tmp_path):
+    client(hub, tmp_path, run, "push('hf://ann/shop')", "push('hf://ann/old')")
     files = hub.at("ann/shop", "main")[1]
     damaged = bytearray(files["intrr.safetensors"])
     damaged[-1] ^= 1
     hub.commit("ann/shop", "main", {**files, "intrr.safetensors": bytes(damaged)})
+    hub.commit("ann/old", "main", {**files, "old.safetensors": b"an older part", "NOTES.txt": b"the owner's"})
     hub.private["ann/notes"] = True
     hub.commit("ann/notes", "main", {".gitattributes": b"", "notes.txt": b"of somebody"})
     told = {
-        "hf://ann/shop": "not the file that the manifest lists",
-        "hf://ann/shop@v9": "the hub does not give or take it",
-        "hf://ann/none": "the hub does not give or take it",
-        "hf://ann/notes": "manifest.json",
+        "not_loaded('hf://ann/shop')": "not the file that the manifest lists",
+        "not_loaded('hf://ann/shop@v9')": "the hub does not give or take it",
+        "not_loaded('hf://ann/none')": "the hub does not give or take it",
+        "not_loaded('hf://ann/notes')": "manifest.json",
+        "refused('recommend', 'hf://ann/old', '--history', '1')": "no run.json; load it in Python",
+        "refused('push', sys.argv[1], 'hf://ann/notes', '--licence', 'mit')": "holds something else (notes.txt)",
     }
-    for source, what in told.items():
-        done = client(hub, tmp_path, sys.executable, "-m", "intrr.cli", "recommend", source)
-        assert done.returncode == 2 and what in done.stderr and "Traceback" not in done.stderr, (source, done.stderr)
-    done = push(hub, tmp_path, run, "hf://ann/notes")
-    assert done.returncode == 2 and "holds something else (notes.txt)" in done.stderr
+    *found, _ = client(hub, tmp_path, run, *told, "push('hf://ann/old')")
+    for (asked, what), line in zip(told.items(), found, strict=True):
+        assert what in line and line.startswith("intrr: ") and line.count("\n") == 1, (asked, line)
     assert set(hub.at("ann/notes", "main")[1]) == {".gitattributes", "notes.txt"}
+    assert set(hub.at("ann/old", "main")[1]) == {*files, "NOTES.txt"}
