@@ -17,7 +17,8 @@ from .core import InputError
 from .weights import WeightCache
 from .folded import FoldedRAN
 from .decoding import NORMALISERS, beam_search
-from .ran import RAN, unrounded
+from .ran import RAN
+from .weights import unrounded
 from .sids import SemanticIDs
 
 # %% auto #0

@@ -13,7 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .decoding import NextLogits
-from .ran import RAN, LevelMLP, unrounded
+from .ran import RAN, LevelMLP
+from .weights import unrounded
 from .weights import WeightCache
 
 # %% auto #0

@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from .core import InputError
 from .decoding import beam_search
 from .exact import ExactScorer
-from .ran import RAN, LevelMLP, Redistribution, unrounded
+from .ran import RAN, LevelMLP, Redistribution
+from .weights import unrounded
 from .recipes import TEXT_PARTS, Recipe
 from .recommenders import register
 from .sequence_models import ItemTokens, n_targets, spread_scores, widen_digit
@@ -44,6 +45,15 @@ def uid_table(n_items: int, recipe: Recipe) -> nn.Embedding:  # Item rows to $u_
     nn.init.normal_(table.weight, std=recipe.uid_start * std)
     return table
 
+# %% ../nbs/42_intrr_model.ipynb #42d0e001
+@torch.no_grad()
+def start_as_one(mlp: LevelMLP) -> None:
+    "Initialise the first layer as one `Linear(2 * dim, hidden)` on `[c ; g]`, as the published code does"
+    whole = nn.Linear(2 * mlp.code.in_features, mlp.code.out_features)
+    mlp.guide.bias.copy_(whole.bias)
+    for half, weight in zip((mlp.code, mlp.guide), whole.weight.chunk(2, 1), strict=True):
+        half.weight.copy_(weight)
+
 # %% ../nbs/42_intrr_model.ipynb #c7b70fb2
 class _IntRRParts(ItemTokens):
     "What IntRR is made of: RAN, the items' UIDs and texts, and the scorer of the catalogue"
@@ -67,7 +77,7 @@ class _IntRRParts(ItemTokens):
         self.read_text(features, r.uid_dim or r.dim, 1.0 if r.uid_dim else r.dim**-0.5)
         self.level_loss = LevelLoss(sids, r.normaliser == "children")
         for step in self.ran.steps if r.as_released else []:
-            step.start_as_one()
+            start_as_one(step)
 
     @property
     def item_table(self) -> nn.Embedding:

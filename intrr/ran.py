@@ -6,14 +6,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .weights import under_autocast
+from .weights import unrounded
 
 # %% auto #0
 __all__ = ['LevelMLP', 'Redistribution', 'RAN']
@@ -40,14 +39,6 @@ class LevelMLP(nn.Module):
         hidden = F.relu(self.code(c) + self.guide(g))  # $\mathrm{ReLU}(W [c ; g] + b)$, (..., d_h)
         return self.out(hidden)  # (..., d)
 
-    @torch.no_grad()
-    def start_as_one(self) -> None:
-        "Initialise the first layer as one `Linear(2 * dim, hidden)` on `[c ; g]`, as the published code does"
-        whole = nn.Linear(2 * self.code.in_features, self.code.out_features)
-        self.guide.bias.copy_(whole.bias)
-        for half, weight in zip((self.code, self.guide), whole.weight.chunk(2, 1), strict=True):
-            half.weight.copy_(weight)
-
 # %% ../nbs/31_ran.ipynb #eccaa638
 class Redistribution(NamedTuple):
     "The output of the item side"
@@ -60,11 +51,6 @@ class Redistribution(NamedTuple):
     def probabilities(self) -> list[Tensor]:
         "$p^l$ of each level, `(n, K_l)`: the item's distribution over the codes"
         return [s.softmax(-1) for s in self.logits]
-
-# %% ../nbs/31_ran.ipynb #1d5e47a6
-def unrounded(device: torch.device) -> AbstractContextManager:  # For `with`; does nothing if autocast is off
-    "A block without autocast"
-    return torch.autocast(device.type, enabled=False) if under_autocast(device) else nullcontext()
 
 # %% ../nbs/31_ran.ipynb #acece408
 class _Recursion(nn.Module):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -21,6 +22,11 @@ def under_autocast(device: torch.device | str) -> bool:  # False for devices wit
     "Whether autocast is on for the device"
     kind = torch.device(device).type
     return torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
+
+# %% ../nbs/03_weights.ipynb #1d5e47a6
+def unrounded(device: torch.device) -> AbstractContextManager:  # For `with`; does nothing if autocast is off
+    "A block without autocast"
+    return torch.autocast(device.type, enabled=False) if under_autocast(device) else nullcontext()
 
 # %% ../nbs/03_weights.ipynb #f7a230eb
 def _as_constant(part: Any) -> Any:
