@@ -14,11 +14,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .core import InputError
-from .weights import WeightCache
 from .folded import FoldedRAN
 from .decoding import NORMALISERS, beam_search
 from .ran import RAN
-from .weights import unrounded
+from .weights import WeightCache, unrounded
 from .sids import SemanticIDs
 
 # %% auto #0

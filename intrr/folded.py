@@ -14,8 +14,7 @@ from torch import Tensor, nn
 
 from .decoding import NextLogits
 from .ran import RAN, LevelMLP
-from .weights import unrounded
-from .weights import WeightCache
+from .weights import WeightCache, unrounded
 
 # %% auto #0
 __all__ = ['FoldedRAN']
