@@ -1,5 +1,6 @@
 "Two processes train what one trains: gradients, weights, whole runs. A launcher starts them, on the CPU."
 
+import os
 import shutil
 import socket
 import subprocess
@@ -129,6 +130,7 @@ def test_the_command_line_shares_a_run(two):
     assert meta["progress"]["epoch"] == 1 and model.scores(torch.tensor([[1]])).isfinite().all()
 
 
+@pytest.mark.skipif("INTRR_SLOW" not in os.environ, reason="half a minute; set INTRR_SLOW to run it")
 def test_two_nodes_train_what_two_processes_train(two, tmp_path):
     run = Path(shutil.copytree(two / "run", tmp_path / "run"))
     for file in run.glob("intrr.*"):
