@@ -26,8 +26,8 @@ from .transitions import TextTransitions
 from .tuning import fit_baseline, pool_with_transitions
 
 # %% auto #0
-__all__ = ['ABLATIONS', 'MATRICES', 'stage_one', 'run_experiment', 'table1', 'ablations', 'make_matrix', 'time_left',
-           'run_matrix']
+__all__ = ['ABLATIONS', 'CODES_ALONE', 'ITEM_COSTS', 'MATRICES', 'stage_one', 'run_experiment', 'table1', 'ablations',
+           'make_matrix', 'time_left', 'run_matrix']
 
 # %% ../nbs/65_matrix.ipynb #0b315fc7
 def stage_one(
@@ -180,6 +180,27 @@ def short_trainings(
     whole = [Experiment(Setup(data), "intrr", size_recipe("intrr", "transformer", size, "all"), s, size) for s in seeds]
     return [with_changes(e, f"epochs{n}", {"epochs": n}) for e in whole for n in (2, 4, 8)]
 
+# %% ../nbs/65_matrix.ipynb #7ab1e502
+CODES_ALONE = {"assignment": "static", "uid_residual": 0.0, "alignment": 0.0, "uid_buckets": 2}
+ITEM_COSTS: dict[str, dict[str, dict[str, Any]]] = {  # What an item has: variant: fields of the recipe or the setup
+    "codes and a UID": {f"levels{x}": {"levels": x} for x in (1, 2, 4)}
+    | {f"codewords{x}": {"size": x} for x in (64, 256, 1024)}
+    | {f"codewords{x}-levels1": {"size": x, "levels": 1} for x in (1024, 4096)},
+    "codes and a hashed UID": {f"buckets{x}": {"uid_buckets": x} for x in (256, 1024, 4096)},
+    "codes": {f"codewords{x}-only": {"size": x} | CODES_ALONE for x in (64, 128, 256, 1024)},
+}
+
+# %% ../nbs/65_matrix.ipynb #7ab1e503
+def from_table_to_ids(
+    data: str,  # Dataset folder, or `synthetic`
+    size: str = "laptop",  # A name in `SIZES`
+    seeds: Sequence[int] = (0,),
+) -> list[Experiment]:
+    "SASRec, IntRR, and IntRR with more or fewer parameters for an item"
+    base = [Experiment(Setup(data), m, size_recipe(m, size=size), s, size) for s in seeds for m in ("sasrec", "intrr")]
+    variants = [variant for group in ITEM_COSTS.values() for variant in group.items()]
+    return base + [with_changes(e, *variant) for e in base if e.model == "intrr" for variant in variants]
+
 # %% ../nbs/65_matrix.ipynb #6db26b80
 MATRICES: dict[str, Callable[[str, str, Sequence[int]], list[Experiment]]] = {
     "table1": table1,
@@ -187,6 +208,7 @@ MATRICES: dict[str, Callable[[str, str, Sequence[int]], list[Experiment]]] = {
     "parts": score_parts,
     "sampled": sampled_softmax,
     "short": short_trainings,
+    "items": from_table_to_ids,
 }
 
 # %% ../nbs/65_matrix.ipynb #99d1fb79

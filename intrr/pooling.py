@@ -23,7 +23,7 @@ __all__ = ['Pooled', 'save_pooled', 'load_pooled']
 
 # %% ../nbs/46_pooling.ipynb #f907f476
 POOLING_GRID: dict[str, Sequence[float]] = {
-    "weight": (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 20.0),
+    "weight": (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 20.0, 40.0, 80.0, 10_000.0),
     "popularity": (0.0, 0.1, 0.2, 0.3, 0.5),
 }
 
@@ -32,7 +32,7 @@ class _PooledParts(Tunable):
     "The parts of a `Pooled` and its constants"
 
     grid = POOLING_GRID
-    open_ended = ("weight", "popularity")
+    open_ended = ("popularity",)
 
     def __init__(
         self,
