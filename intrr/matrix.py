@@ -23,7 +23,7 @@ from .records import Results, file_lock
 from .pipeline import evaluate_experiment, train_model
 from .runs import Run
 from .transitions import TextTransitions
-from .tuning import fit_baseline, pool_with_transitions
+from .tuning import fit_baseline, pool_with_transitions, transitions_as_chosen
 
 # %% auto #0
 __all__ = ['ABLATIONS', 'CODES_ALONE', 'ITEM_COSTS', 'MATRICES', 'stage_one', 'run_experiment', 'table1', 'ablations',
@@ -49,9 +49,7 @@ def known_prior(e: Experiment, dataset: Dataset, results: Results) -> TextTransi
     alone = Experiment(Setup(e.setup.data, e.setup.ties, protocol=e.setup.protocol, fit=e.setup.fit), "transitions")
     if not (found := results.get(alone)):
         return None
-    prior = TextTransitions(**found["config"]["chosen"]["constants"]).fit(dataset)
-    prior.chosen = found["config"]["chosen"]
-    return prior
+    return transitions_as_chosen(found["config"]["chosen"], dataset)
 
 # %% ../nbs/65_matrix.ipynb #864a8d1f
 def train_experiment(

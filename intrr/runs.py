@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
@@ -35,7 +35,8 @@ from .sids import SemanticIDs
 from .synthetic import open_dataset
 from .text import tfidf
 from .training import Callbacks, Progress
-from .tuning import fit_baseline, pool_with_transitions
+from .transitions import TextTransitions
+from .tuning import fit_baseline, pool_with_transitions, transitions_as_chosen
 
 # %% auto #0
 __all__ = ['RunFolder', 'Run', 'run_from_sids', 'evaluate_baseline']
@@ -183,6 +184,17 @@ def epoch_saver(
 
     return save
 
+# %% ../nbs/64_runs.ipynb #7ab1e703
+def known_transitions(
+    run: RunFolder,
+    besides: str = "",  # The name of a model that does not count
+) -> TextTransitions | None:
+    "Transitions with the constants of a model that is pooled here; None if there is none"
+    for file in sorted(set(run.folder.glob("*.pool.safetensors")) - {run.folder / f"{besides}.pool.safetensors"}):
+        with suppress(InputError, KeyError, TypeError):  # of a damaged file
+            return transitions_as_chosen(load_tensors(file)[1]["prior"], run.dataset)
+    return None
+
 # %% ../nbs/64_runs.ipynb #58ab0baf
 def train_in_folder(
     run: RunFolder,
@@ -206,7 +218,8 @@ def train_in_folder(
         for name in () if resume else (f"{model}.json", f"{model}.ranks.safetensors"):  # of the previous weights
             (run.folder / name).unlink(missing_ok=True)
         if recipe.prior:
-            save_pooled(pool_with_transitions(net, run.dataset), run.folder / f"{model}.pool.safetensors")
+            pooled = pool_with_transitions(net, run.dataset, known_transitions(run, besides=model))
+            save_pooled(pooled, run.folder / f"{model}.pool.safetensors")
         save_tensors(net.state_dict(), run.folder / f"{model}.safetensors", meta)
     return meta["progress"]
 
@@ -267,6 +280,8 @@ class Run(_TrainingFolder):
         epoch: int | None = None,  # One of `epochs`; default: the best weights
     ) -> tuple[Recommender, dict[str, Any]]:  # The model, ready to score, and how it was trained
         "A trained model, or a newly fitted baseline; raises `InputError` if it was not trained or is damaged"
+        if model == "transitions" and (known := known_transitions(self)):
+            return known, {}
         if model in model_names(trained=False):
             return fit_baseline(model, self.dataset), {}
         path = weights_path(self, model, epoch)

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 import pandas as pd
+from torch import Tensor
 
 from .baselines import Tunable
 from .core import InputError
@@ -22,7 +23,7 @@ from .protocols import masks_history
 from .transitions import TextTransitions
 
 # %% auto #0
-__all__ = ['tune', 'fit_baseline', 'pool_with_transitions']
+__all__ = ['tune', 'fit_baseline', 'transitions_as_chosen', 'pool_with_transitions']
 
 # %% ../nbs/62_tuning.ipynb #5a1c07e6
 T = TypeVar("T", bound=Tunable)
@@ -94,6 +95,33 @@ def fit_baseline(name: str, dataset: Dataset) -> Recommender:  # Fitted, and tun
     model = tune(model.fit(told), told)
     return model if told.protocol == dataset.protocol else model.fit(dataset)
 
+# %% ../nbs/62_tuning.ipynb #7ab1e702
+def transitions_as_chosen(
+    chosen: dict[str, Any],  # The attribute `chosen` of tuned transitions
+    dataset: Dataset,
+) -> TextTransitions:
+    "Fitted transitions with constants that were chosen before"
+    model = TextTransitions(**chosen["constants"]).fit(dataset)
+    model.chosen = chosen
+    return model
+
+# %% ../nbs/62_tuning.ipynb #7ab1e701
+class ScoredOnce:
+    "A model that keeps the scores of all histories it was asked for"
+
+    def __init__(self, model: Recommender):
+        self.model, self.kept = model, {}
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.model, name)
+
+    def scores(self, histories: Tensor, times: Tensor | None = None) -> Tensor:
+        "A copy of the scores `(B, N)`"
+        key = tuple(None if t is None else t.numpy().tobytes() for t in (histories, times))
+        if key not in self.kept:
+            self.kept[key] = self.model.scores(histories, times)
+        return self.kept[key].clone()
+
 # %% ../nbs/62_tuning.ipynb #e1e7f35e
 def pool_with_transitions(
     network: SequenceModel,  # Trained
@@ -102,6 +130,9 @@ def pool_with_transitions(
 ) -> Pooled:  # With constants chosen on the validation part
     "Pool a network with text-smoothed transitions"
     prior = prior or tune(TextTransitions().fit(dataset), dataset)
-    model = tune(Pooled(network, prior.pack().to(network.device), dataset.popularity()), dataset)
+    packed, wrap = prior.pack().to(network.device), ScoredOnce if dataset.n_items <= 50_000 else lambda model: model
+    trials: Any = wrap(network), wrap(packed)
+    model = tune(Pooled(trials[0], trials[1], dataset.popularity()), dataset)
+    model.network, model.prior = network, packed
     model.chosen = {**(model.chosen or {}), "prior": prior.chosen}
     return model

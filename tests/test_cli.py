@@ -1,5 +1,6 @@
-"The command line as a person meets it: whole processes, exit codes, what stands on disk after something went wrong."
+"The command line as a person meets it: exit codes, one line of explanation, and what stands on disk after a failure."
 
+import io
 import json
 import os
 import resource
@@ -8,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import redirect_stderr, redirect_stdout
 from types import SimpleNamespace
 
 import pytest
@@ -25,7 +27,17 @@ LITTLE = ["--parts", "ids", "--recipe", "dim=16", "hidden=16", "epochs=3"]
 
 
 def intrr(*words, **kw):
-    return subprocess.run([sys.executable, "-c", CODE, *map(str, words)], capture_output=True, text=True, **kw)
+    "A command in this process, or in one of its own where the process has options"
+    words = list(map(str, words))
+    if kw:
+        return subprocess.run([sys.executable, "-c", CODE, *words], capture_output=True, text=True, **kw)
+    out, err = io.StringIO(), io.StringIO()
+    with redirect_stdout(out), redirect_stderr(err):
+        try:
+            code = main(words)
+        except SystemExit as e:  # of words that cannot be parsed
+            code = e.code
+    return subprocess.CompletedProcess(words, code, out.getvalue(), err.getvalue())
 
 
 def refused(out, *parts):

@@ -47,6 +47,10 @@ def test_answers_are_those_of_topk(name):
         scores, best = net.topk(histories, 5, beam=beam)
         torch.testing.assert_close(score, scores, rtol=1e-4, atol=1e-5)
         assert rows.equal(best)
+    net.train().eval()  # what it keeps is its own: training and back, or another request, do not compile it again
+    CompiledTopK(net, batch=2, length=6, k=5, precision="bf16")(histories)
+    with torch.compiler.set_stance("fail_on_recompile"):
+        assert request(histories)[1].equal(rows)
 
 
 def test_a_missing_compiler_is_told():
@@ -67,16 +71,3 @@ def test_branch_and_bound_is_not_compiled():
     net.scorer.many_items = 10
     with pytest.raises(InputError, match="branch and bound has no fixed number of steps"):
         CompiledTopK(net, batch=1, length=3, compiled=True)
-
-
-@COMPILER
-def test_a_compiled_request_outlives_other_uses_of_its_model():
-    "What it keeps is its own: training and back, or another request, make it neither compile again nor fail"
-    torch.manual_seed(0)
-    net, histories = MODELS["exact"][0](), torch.randint(300, (2, 6), generator=torch.Generator().manual_seed(0))
-    request = CompiledTopK(net, batch=2, length=6, k=5, compiled=True)
-    rows = request(histories)[1]
-    net.train().eval()
-    CompiledTopK(net, batch=2, length=6, k=5, precision="bf16")(histories)
-    with torch.compiler.set_stance("fail_on_recompile"):
-        assert request(histories)[1].equal(rows)
