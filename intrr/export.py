@@ -149,7 +149,7 @@ class CountedScores(nn.Module):
         super().__init__()
         prior = pooled.prior
         assert isinstance(prior, PackedTransitions)
-        self.recency, self.max_len = prior.recency, prior.max_len
+        self.recency, self.max_len, self.share = prior.recency, prior.max_len, pooled.share
         base = pooled.weight * prior.base - pooled.popularity * pooled.log_counts
         parts = {"columns": prior.columns, "values": pooled.weight * prior.values, "base": base}
         for name, part in parts.items():
@@ -182,7 +182,7 @@ class ServedTopK(nn.Module):
         first, *others = (part(h) for part in self.parts)
         scores = sum(others, first)  # (B, N)
         if self.counted is not None:
-            scores = scores.log_softmax(1) + self.counted(histories)
+            scores = self.counted.share * scores.log_softmax(1) + self.counted(histories)
         n = scores.shape[1]
         seen = torch.where(histories < 0, n, histories)  # padding masks an extra column after the last item
         seen = seen if masked is None else torch.where(masked, seen, n)

@@ -17,7 +17,6 @@ import pandas as pd
 import torch
 import torch.nn.functional as F
 from scipy import sparse
-from sklearn.decomposition import TruncatedSVD
 from torch import Tensor
 
 from .core import InputError, load_tensors, save_tensors
@@ -106,6 +105,8 @@ def _fix_signs(
 # %% ../nbs/14_features.ipynb #8e84d0da
 def _word_directions(items: pd.DataFrame, dim: int) -> tuple[WordVectors, Tensor]:
     "TF-IDF of a catalogue, and at most `dim` leading singular directions of its rows, `(m, V)` float64"
+    from sklearn.decomposition import TruncatedSVD  # it takes a second to load
+
     words = [item_words(item) for item in items.to_dict("records")]
     x = (vectors := WordVectors.fit(words))(words)
     if x.shape[1] < 2:

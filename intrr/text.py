@@ -15,8 +15,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from sklearn.decomposition import TruncatedSVD
-from sklearn.feature_extraction.text import TfidfVectorizer
 from torch import Tensor
 
 from .core import InputError, fingerprint, load_tensors, no_bar, save_tensors
@@ -48,6 +46,9 @@ def tfidf(
     new: Sequence[str] | None = None,  # (n,) other texts, which do not change the weights and directions
 ) -> Tensor:  # (N, dim) float32, or (n, dim) of the new ones; rows of length 1, 0 for a text without (known) words
     "Latent semantic vectors of texts; raises `InputError` if there are too few words"
+    from sklearn.decomposition import TruncatedSVD  # they take a second to load
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
     vectorizer = TfidfVectorizer(sublinear_tf=True, token_pattern=r"(?u)\b\w+\b")
     try:
         words = vectorizer.fit_transform(texts)

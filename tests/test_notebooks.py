@@ -1,11 +1,10 @@
-"""Every notebook as it is written, and those that export a module also in library mode.
+"""Every notebook once: as it is written, or in library mode.
 
 As written, the notebook's own copy of the exported code is run. In library mode the exported cells are skipped and the
 generated module takes their place. That the module is the notebook's code, and that each name in it is known, is
 tested elsewhere (`test_sync`, and `ty` in `test_quality`), so a second run of the same assertions is kept for
-`INTRR_SLOW`, except where cells are flagged `data`: those run in library mode only.
-
-Where the real data are at hand, the cells flagged `data` run once, but for those that are flagged `slow` as well."""
+`INTRR_SLOW`. Notebooks with cells flagged `data` are the other way round where the real data are at hand: they run in
+library mode, with those cells but for the ones that are flagged `slow` as well."""
 
 import os
 from pathlib import Path
@@ -18,9 +17,9 @@ from intrr.runs import Run
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = notebooks()
 EXPORTING = [p for p in NOTEBOOKS if "default_exp" in p.read_text(encoding="utf-8")]
-WITH_DATA = [p for p in EXPORTING if '"#| data' in p.read_text(encoding="utf-8")]
 DATA = Path(os.environ.get("INTRR_DATA", ROOT.parent / "shared/data"))  # where the notebooks look for it
 FLAGS = ("data",) if all((DATA / name).is_dir() for name in ("beauty", "sports", "toys")) else ()
+WITH_DATA = [p for p in EXPORTING if FLAGS and '"#| data' in p.read_text(encoding="utf-8")]
 
 
 @pytest.fixture(autouse=True)
@@ -29,7 +28,7 @@ def no_runs(monkeypatch, tmp_path):
     monkeypatch.setenv("INTRR_RUNS", str(tmp_path))
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+@pytest.mark.parametrize("path", [p for p in NOTEBOOKS if p not in WITH_DATA], ids=lambda p: p.stem)
 def test_as_written(path):
     execute(path, () if path in EXPORTING else FLAGS)
 
@@ -40,9 +39,9 @@ def test_in_library_mode(path):
 
 
 @pytest.mark.skipif("INTRR_SLOW" not in os.environ, reason="the same assertions twice; set INTRR_SLOW to run them")
-@pytest.mark.parametrize("path", [p for p in EXPORTING if p not in WITH_DATA], ids=lambda p: p.stem)
-def test_in_library_mode_too(path):
-    execute(path, FLAGS, library=True)
+@pytest.mark.parametrize("path", EXPORTING, ids=lambda p: p.stem)
+def test_in_the_other_way_too(path):
+    execute(path, (), library=path not in WITH_DATA)
 
 
 @pytest.mark.skipif("INTRR_SLOW" not in os.environ, reason="as long as all notebooks; set INTRR_SLOW to run it")

@@ -54,7 +54,9 @@ def explorer(tmp_path_factory):
     recipe = size_recipe("intrr", size="trial", parts="all")
     recipe = replace(recipe, dim=32, hidden=32, epochs=6, learning_rate=1e-2, batch_targets=128)
     run.train("intrr", recipe, device="cpu", progress=False)
-    return Explorer.open(run)
+    explorer = Explorer.open(run)
+    explorer.model.weigh(share=0.7)  # training chooses 0 or 1
+    return explorer
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,6 @@ from pathlib import Path
 import pandas as pd
 import torch
 import torch.nn.functional as F
-from sklearn.feature_extraction.text import CountVectorizer
 from torch import Tensor
 
 from ..core import InputError, load_json
@@ -57,6 +56,8 @@ def code_words(
     k: int = 3,  # Maximum number of words per code
 ) -> list[list[str]]:  # For each semantic level and code, the words in one string; empty for unused codes
     "The words that distinguish the titles of a code's items, if at least one title in ten contains them"
+    from sklearn.feature_extraction.text import CountVectorizer  # it takes a second to load
+
     counter = CountVectorizer(binary=True, stop_words="english", token_pattern=r"\b[^\W\d_]{3,}\b", min_df=2)
     try:
         seen = counter.fit_transform(titles).astype("float32")

@@ -445,9 +445,10 @@ class Ranker {
     if (this.facts.item_term) parts.item = this.itemTerm(h);
     const scores = parts.item ? add(parts.path, parts.item) : parts.path.slice();
     if (this.facts.prior) {
-      const total = logSumExp(scores);
+      const [total, share] = [logSumExp(scores), this.facts.prior.share];
+      for (const name of Object.keys(parts)) parts[name] = parts[name].map((v) => share * v);
       parts.counted = this.counted(history);
-      for (let i = 0; i < this.n; i++) scores[i] += parts.counted[i] - total;
+      for (let i = 0; i < this.n; i++) scores[i] = share * (scores[i] - total) + parts.counted[i];
     }
     for (const row of history) scores[row] = Number.NEGATIVE_INFINITY;
     return { scores, parts, rows: best(scores, k) };
@@ -463,7 +464,7 @@ class Ranker {
     });
     return rows.map((row) => {
       const mass = masses.map((m, l) => m[this.tree.nodes[l].of[row]]);
-      return { p: p[row], path: mass.map((m, l) => m / (l ? mass[l - 1] : 1)) };
+      return { p: p[row], path: mass.map((m, l) => m / (l ? mass[l - 1] : 1) || 0) };
     });
   }
 

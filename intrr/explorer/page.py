@@ -124,7 +124,8 @@ def counted_tensors(
 def counted_settings(prior: TextTransitions, model: Pooled) -> dict[str, float]:
     "The constants of the transition counts, and the number of `entries` that the run keeps per row"
     names = ("recency", "forward", "back", "text", "tau", "known", "max_len")
-    pooled = {"weight": model.weight, "less": model.popularity, "entries": model.prior.values.shape[1]}
+    pooled = {"share": model.share, "weight": model.weight, "less": model.popularity}
+    pooled |= {"entries": model.prior.values.shape[1]}
     return {name: getattr(prior, name) for name in names} | pooled
 
 # %% ../../nbs/95_page.ipynb #e738075f

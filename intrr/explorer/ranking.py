@@ -64,7 +64,8 @@ def path_probabilities(
 ) -> Tensor:  # (n, L) probability of each code, given those above it
     "The factors of $p(i)$ along an item's ID"
     mass = torch.stack([torch.bincount(node, p)[node[rows]] for node in sids.prefixes.cpu().T], 1)
-    return mass / torch.cat([p.sum().expand(len(rows), 1), mass[:, :-1]], 1)
+    above = torch.cat([p.sum().expand(len(rows), 1), mass[:, :-1]], 1)
+    return torch.where(above > 0, mass / above, 0.0)  # where a probability is below the smallest number
 
 # %% ../../nbs/91_ranking.ipynb #1d3f861d
 SCORE_PARTS = {
@@ -89,6 +90,7 @@ def part_scores(
     elif isinstance(net, SequenceModel):
         parts["item" if isinstance(net, SASRec) else "path"] = net.scores(history)[0]
     if isinstance(model, Pooled):
+        parts = {name: model.share * part for name, part in parts.items()}
         parts["counted"] = model.weight * model.prior.scores(history)[0] - model.popularity * model.log_counts
     return {name: part.cpu() for name, part in parts.items()}
 
