@@ -9,6 +9,7 @@ import re
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -169,14 +170,22 @@ def sampled_softmax(
     return exact + [with_changes(e, f"negatives{m}", {"negatives": m}) for e in exact for m in (64, 256, 1024)]
 
 # %% ../nbs/65_matrix.ipynb #5e1c0a90
-def short_trainings(
+WHOLE: dict[str, dict[str, dict[str, Any]]] = {  # Matrix: variant: fields of the recipe or the setup
+    "short": {f"epochs{n}": {"epochs": n} for n in (2, 4, 8)},
+    "ids": {f"codewords{x}": {"size": x} for x in (256, 1024)}
+    | {f"codewords{x}-levels1": {"size": x, "levels": 1} for x in (1024, 4096)},
+}
+
+
+def whole_with_changes(
+    variants: Mapping[str, Mapping[str, Any]],  # A value in `WHOLE`
     data: str,  # Dataset folder, or `synthetic`
     size: str = "laptop",  # A name in `SIZES`
     seeds: Sequence[int] = (0,),
 ) -> list[Experiment]:
-    "IntRR with all parts of the score, trained for a few epochs only"
+    "IntRR with all parts of the score, with one thing changed: a few epochs only, or other Semantic IDs"
     whole = [Experiment(Setup(data), "intrr", size_recipe("intrr", "transformer", size, "all"), s, size) for s in seeds]
-    return [with_changes(e, f"epochs{n}", {"epochs": n}) for e in whole for n in (2, 4, 8)]
+    return [with_changes(e, *variant) for e in whole for variant in variants.items()]
 
 # %% ../nbs/65_matrix.ipynb #7ab1e502
 CODES_ALONE = {"assignment": "static", "uid_residual": 0.0, "alignment": 0.0, "uid_buckets": 2}
@@ -205,7 +214,8 @@ MATRICES: dict[str, Callable[[str, str, Sequence[int]], list[Experiment]]] = {
     "ablations": ablations,
     "parts": score_parts,
     "sampled": sampled_softmax,
-    "short": short_trainings,
+    "short": partial(whole_with_changes, WHOLE["short"]),
+    "ids": partial(whole_with_changes, WHOLE["ids"]),
     "items": from_table_to_ids,
 }
 
