@@ -1,6 +1,7 @@
 """A UID table whose rows are divided among the processes of a launcher, by TorchRec.
 
-It takes the place of `IntRR.uid`. A row is updated in the backward pass by row-wise Adagrad, where it is stored."""
+It takes the place of `IntRR.uid`. A row is updated where it is stored, in the backward
+pass, by row-wise Adagrad."""
 
 import torch
 import torch.distributed as dist
@@ -24,15 +25,15 @@ class ShardedTable(nn.Module):
     ):
         super().__init__()
         n, self.dim = weight.shape
-        config = EmbeddingConfig(name="uid", feature_names=["uid"], num_embeddings=n, embedding_dim=self.dim)
+        size = {"num_embeddings": n, "embedding_dim": self.dim}
+        config = EmbeddingConfig(name="uid", feature_names=["uid"], **size)
         whole = EmbeddingCollection([config], device=weight.device)
         whole.embeddings["uid"].weight.data.copy_(weight)
         update_in_backward(RowWiseAdagrad, whole.parameters(), {"lr": rate})
-        set_gradient_division(False)  # the losses of all processes add up; Adagrad would not notice, others would
+        set_gradient_division(False)  # losses add up; Adagrad would not notice, others would
         sharder, ranks = EmbeddingCollectionSharder(), dist.get_world_size()
-        plan = construct_module_sharding_plan(
-            whole, {"uid": row_wise()}, sharder, local_size=ranks, world_size=ranks, device_type=weight.device.type
-        )
+        here = {"local_size": ranks, "world_size": ranks, "device_type": weight.device.type}
+        plan = construct_module_sharding_plan(whole, {"uid": row_wise()}, sharder, **here)
         env = ShardingEnv.from_process_group(dist.group.WORLD)
         self.table = sharder.shard(whole, plan, env, weight.device)
 
