@@ -15,6 +15,7 @@ from intrr.flattened import FlatSID
 from intrr.graphs import CompiledTopK
 from intrr.intrr_model import IntRR
 from intrr.recipes import Recipe
+from intrr.sequence_models import SASRec
 from intrr.sids import random_sids
 
 SIDS = random_sids(300, size=16)
@@ -25,6 +26,7 @@ COMPILER = pytest.mark.skipif(
     not (shutil.which("g++") and HEADER.exists()), reason="no g++ or no Python.h: apt-get install g++ python3-dev"
 )
 MODELS = {
+    "sasrec": (lambda: SASRec(300, Recipe.sasrec(dim=16)), None),
     "exact": (lambda: IntRR(SIDS, Recipe(**SMALL)), None),
     "beam": (lambda: IntRR(SIDS, Recipe(backbone="hstu", **SMALL)), 20),
     "flat": (lambda: FlatSID(SIDS, Recipe.flat(**SMALL)), 20),
@@ -32,7 +34,7 @@ MODELS = {
 
 
 @COMPILER
-@pytest.mark.parametrize("name", ["exact", pytest.param("beam", marks=SLOW), pytest.param("flat", marks=SLOW)])
+@pytest.mark.parametrize("name", ["sasrec", *(pytest.param(name, marks=SLOW) for name in ("exact", "beam", "flat"))])
 def test_answers_are_those_of_topk(name):
     torch.manual_seed(0)
     make, beam = MODELS[name]
