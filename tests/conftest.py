@@ -16,8 +16,8 @@ from hypothesis import settings
 settings.register_profile("intrr", deadline=None, derandomize=True)
 settings.load_profile("intrr")
 
-# files whose tests share what is made once: the site, the page in the browser, the wheel, the cluster, the export
-TOGETHER = {f"tests/test_{name}.py" for name in ("docs", "lab", "packaging", "ray", "sync")}
+# files whose tests share what is made once: the site, the page in the browser, the wheel, two processes, the cluster
+TOGETHER = {f"tests/test_{name}.py" for name in ("docs", "lab", "packaging", "processes", "ray", "sync")}
 
 
 @pytest.hookimpl(optionalhook=True)
