@@ -75,7 +75,7 @@ def recommendation_text(found: dict[str, Any]) -> str:
     table = pd.DataFrame([{k: v for k, v in i.items() if k != "shares"} for i in items], index=range(1, 1 + len(items)))
     table = table.assign(title=table.title.str.slice(0, 60), sid=[str(tuple(s)) for s in table.sid]).round(3)
     for part in items[0].get("shares", {}):
-        table[part] = [f"{100 * i['shares'][part]:.0f} %" for i in items]
+        table[part] = [f"{round(100 * i['shares'][part])} %" for i in items]
     past = "\n        ".join(f"{i['title']} ({i['id']})" for i in found["history"])
     return f"after   {past}\n{table.to_string()}"
 
@@ -150,7 +150,7 @@ def _recommendations(run: Run, model: Recommender, users: int = 3) -> list[str]:
 # %% ../nbs/95_report.ipynb #eb1459ad
 def _worth(item: dict[str, Any]) -> str:
     "A score, and the shares of its parts"
-    shares = (f"{part} {100 * share:.0f} %" for part, share in item.get("shares", {}).items())
+    shares = (f"{part} {round(100 * share)} %" for part, share in item.get("shares", {}).items())
     return ", ".join([f"{item['score']:.2f}", *shares])
 
 # %% ../nbs/95_report.ipynb #534cd993

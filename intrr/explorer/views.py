@@ -226,7 +226,7 @@ def _shares(lifts: Mapping[str, float]) -> Markup:
         share = lift / total if total > 0 else 0.0
         says = f"{SCORE_PARTS[name]}: {lift:+.2f} nats above the average item, of {total:+.2f}"
         style = f"--p:{round(60 * min(max(share, 0), 1))}%"
-        text = tag("b", f"{100 * share:.0f} %"), tag("small", name)
+        text = tag("b", f"{round(100 * share)} %"), tag("small", name)
         cells.append(tag("span", text, cls="cell", style=style, title=says))
     return tag("span", cells, cls="path shares")
 
