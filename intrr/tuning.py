@@ -117,7 +117,7 @@ class ScoredOnce:
 
     def scores(self, histories: Tensor, times: Tensor | None = None) -> Tensor:
         "A copy of the scores `(B, N)`"
-        key = tuple(None if t is None else t.numpy().tobytes() for t in (histories, times))
+        key = tuple(None if t is None else t.cpu().numpy().tobytes() for t in (histories, times))
         if key not in self.kept:
             self.kept[key] = self.model.scores(histories, times)
         return self.kept[key].clone()
