@@ -9,6 +9,7 @@ import threading
 from dataclasses import replace
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ from intrr.core import InputError
 from intrr.experiments import Setup, size_recipe
 from intrr.explorer import Explorer
 from intrr.explorer.numbers import unit_vectors
-from intrr.explorer.page import page_files, write_page
+from intrr.explorer.page import page_files, rebuilt_prior, stored_entries, write_page
 from intrr.explorer.ranking import part_lifts, part_scores, path_probabilities, rank_items
 from intrr.intrr_model import IntRR
 from intrr.readers import write_folder
@@ -56,6 +57,9 @@ def explorer(tmp_path_factory):
     run.train("intrr", recipe, device="cpu", progress=False)
     explorer = Explorer.open(run)
     explorer.model.weigh(share=0.7)  # training chooses 0 or 1
+    chosen = explorer.model.prior.chosen
+    explorer.model.prior = rebuilt_prior(run, explorer.model).pack(60)  # so that rows lose entries
+    explorer.model.prior.chosen = chosen
     return explorer
 
 
@@ -115,6 +119,12 @@ def test_the_ranking_is_that_of_python(browser, explorer, folder):
     histories = [row[row >= 0].tolist() for row in full]
     tab = opened(browser, folder)
     same_ranking(tab, explorer, histories)
+    stored = stored_entries(explorer.model.prior)
+    assert (stored.indptr[1:] - stored.indptr[:-1]).max() == 60
+    kept = tab.evaluate(
+        f"Array.from({{ length: {stored.shape[0]} }}, (_, row) => [...page.ranker.transitions(row).columns])"
+    )
+    assert [sorted(columns) for columns in kept] == [sorted(stored.indices[a:b]) for a, b in pairwise(stored.indptr)]
     none_twice = """ranker => {
         ranker.followed.value.fill(0); // as counts become that are too small for half precision
         ranker.rows.clear();

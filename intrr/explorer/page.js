@@ -279,7 +279,7 @@ class Ranker {
   constructor(facts, tables, tree) {
     Object.assign(this, { facts, tables, tree, tokens: new Map(), rows: new Map() });
     this.backbone = new Backbone(facts, tables);
-    if (facts.prior) for (const name of ["followed", "alike"]) this[name] = sparse(name, tables);
+    if (facts.prior) for (const name of ["followed", "alike", "listed"]) this[name] = sparse(name, tables);
     this.n = tables.guidance.shape[0];
   }
 
@@ -375,11 +375,11 @@ class Ranker {
     return out;
   }
 
-  // the row of an item in the table of transitions: columns and values, the largest ones
+  // the row of an item in the table of transitions: columns and values of the entries that the run keeps
   transitions(row) {
     if (this.rows.has(row)) return this.rows.get(row);
-    const { forward, back, text, tau, known, entries } = this.facts.prior;
-    const { followed, alike } = this;
+    const { forward, back, text, tau } = this.facts.prior;
+    const { followed, alike, listed } = this;
     const total = this.tables.alike_total.data;
     this.sum ??= new Float64Array(this.n);
     this.seen ??= new Int32Array(this.n);
@@ -405,9 +405,9 @@ class Ranker {
     for (let i = 0; i < n; i++) sum[seen[i]] = scale * Math.log1p(sum[seen[i]] * factor);
     give(alike, row, text);
     const all = seen.slice(0, n);
-    const values = Float64Array.from(row < known ? all.filter((k) => k < known) : all, (k) => sum[k]);
-    const least = values.length > entries ? values.sort()[values.length - entries] : 0;
-    const columns = all.filter((k) => sum[k] >= least || (row < known && k >= known)); // new items are all kept
+    const cut = this.tables.cut.data[row];
+    const kept = new Set(listed.column.subarray(listed.start[row], listed.start[row + 1]));
+    const columns = all.filter((k) => sum[k] > cut || kept.has(k));
     const found = { columns, values: Float64Array.from(columns, (k) => sum[k]) };
     for (const k of all) sum[k] = 0;
     this.rows.set(row, found);

@@ -32,7 +32,7 @@ from ..maps import project
 from ..pooling import Pooled
 from ..ran import LevelMLP
 from ..recommenders import Recommender
-from ..transitions import TextTransitions
+from ..transitions import PackedTransitions, TextTransitions
 
 # %% auto #0
 __all__ = ['write_page']
@@ -73,6 +73,14 @@ def network_tensors(net: IntRR, now: Tensor) -> dict[str, Tensor]:
     return found | {f"backbone.{name}": part for name, part in net.backbone.state_dict().items()}
 
 # %% ../../nbs/95_page.ipynb #238d976c
+def stored_entries(prior: PackedTransitions) -> sparse.csr_array:  # `(N, N)`
+    "The entries that a run keeps of its transition table"
+    rows = np.repeat(np.arange(prior.n_items), prior.values.shape[1])
+    values, columns = (x.cpu().flatten().numpy() for x in (prior.values, prior.columns))
+    used = values > 0
+    return sparse.csr_array((values[used], (rows[used], columns[used])), shape=(prior.n_items, prior.n_items))
+
+# %% ../../nbs/95_page.ipynb #238d976d
 def rebuilt_prior(
     run: Run,
     model: Pooled,  # A model of the run
@@ -81,13 +89,10 @@ def rebuilt_prior(
     data, known, chosen = run.dataset, run.learned, (model.prior.chosen or {}).get("constants")
     if chosen is None:
         raise InputError("transitions: the constants that were chosen are not kept; train the model again")
-    old = replace(data, items=data.items.iloc[:known]) if known < data.n_items else data
-    prior = TextTransitions(**chosen).fit(old)
-    packed = prior.pack()
-    if known < data.n_items:
-        prior = TextTransitions(**chosen).fit(old, data.items.iloc[known:])
-        packed = packed.extend(prior)
-    if not packed.values.sum(1).allclose(model.prior.values.sum(1).cpu(), rtol=1e-3):
+    old = replace(data, items=data.items.iloc[:known])
+    prior = TextTransitions(**chosen).fit(old, data.items.iloc[known:] if known < data.n_items else None)
+    stored = stored_entries(model.prior)
+    if abs(prior.table.multiply(stored > 0) - stored).max() > 1e-3 * stored.max():
         raise InputError("transitions: what was counted is not what these data give; train the model again")
     return prior
 
@@ -102,6 +107,20 @@ def sparse_tensors(name: str, matrix: sparse.csr_array) -> dict[str, Tensor]:
     values = torch.from_numpy(matrix.data.astype(np.float32))[:, None]
     parts = {"length": torch.from_numpy(np.diff(matrix.indptr)), "gap": torch.from_numpy(gaps), "value": values}
     return {f"{name}_{part}": value for part, value in parts.items()}
+
+# %% ../../nbs/95_page.ipynb #94b1bd07
+def cut_tensors(
+    table: sparse.csr_array,  # `(N, N)`
+    stored: sparse.csr_array,  # The entries of it that are kept
+    margin: float = 4e-3,  # Above the relative error of a sum of products of two half-precision numbers
+) -> dict[str, Tensor]:
+    "A number per row, `cut`, above all dropped entries, and which kept entries are not above it"
+    dropped = table - table.multiply(stored > 0)
+    cut = (1 + margin) * dropped.max(axis=1).toarray()
+    rows = np.repeat(np.arange(len(cut)), np.diff(stored.indptr))
+    below = stored.data <= (1 + margin) * cut[rows]
+    listed = sparse.csr_array((below[below], (rows[below], stored.indices[below])), shape=stored.shape)
+    return {"cut": torch.from_numpy(cut), **sparse_tensors("listed", listed)}
 
 # %% ../../nbs/95_page.ipynb #081eef7a
 def counted_tensors(
@@ -118,14 +137,13 @@ def counted_tensors(
     r = np.maximum(sum(w * s for w, s in zip((1.0, prior.forward, prior.back), prior.sums, strict=True)), 1e-12)
     factor = torch.from_numpy(1 / (prior.tau * (r / r[:n].mean()) ** prior.rho))
     item = {"alike_total": total, "factor": factor, "base": model.prior.base, "log_counts": model.log_counts}
-    return found | item
+    return found | item | cut_tensors(prior.table, stored_entries(model.prior))
 
 # %% ../../nbs/95_page.ipynb #73496e47
 def counted_settings(prior: TextTransitions, model: Pooled) -> dict[str, float]:
-    "The constants of the transition counts, and the number of `entries` that the run keeps per row"
-    names = ("recency", "forward", "back", "text", "tau", "known", "max_len")
+    "The constants of the transition counts"
+    names = ("recency", "forward", "back", "text", "tau", "max_len")
     pooled = {"share": model.share, "weight": model.weight, "less": model.popularity}
-    pooled |= {"entries": model.prior.values.shape[1]}
     return {name: getattr(prior, name) for name in names} | pooled
 
 # %% ../../nbs/95_page.ipynb #e738075f
