@@ -112,7 +112,7 @@ def sparse_tensors(name: str, matrix: sparse.csr_array) -> dict[str, Tensor]:
 def cut_tensors(
     table: sparse.csr_array,  # `(N, N)`
     stored: sparse.csr_array,  # The entries of it that are kept
-    margin: float = 4e-3,  # Above the relative error of a sum of products of two half-precision numbers
+    margin: float = 4e-3,  # Above the relative errors of sums of products of half-precision numbers
 ) -> dict[str, Tensor]:
     "A number per row, `cut`, above all dropped entries, and which kept entries are not above it"
     dropped = table - table.multiply(stored > 0)
@@ -120,7 +120,7 @@ def cut_tensors(
     rows = np.repeat(np.arange(len(cut)), np.diff(stored.indptr))
     below = stored.data <= (1 + margin) * cut[rows]
     listed = sparse.csr_array((below[below], (rows[below], stored.indices[below])), shape=stored.shape)
-    return {"cut": torch.from_numpy(cut), **sparse_tensors("listed", listed)}
+    return {"cut": torch.from_numpy(cut)[:, None], **sparse_tensors("listed", listed)}
 
 # %% ../../nbs/95_page.ipynb #081eef7a
 def counted_tensors(
@@ -136,7 +136,7 @@ def counted_tensors(
     total = torch.from_numpy(np.concatenate([near[:n, :n].sum(1), near[n:].sum(1)]))
     r = np.maximum(sum(w * s for w, s in zip((1.0, prior.forward, prior.back), prior.sums, strict=True)), 1e-12)
     factor = torch.from_numpy(1 / (prior.tau * (r / r[:n].mean()) ** prior.rho))
-    item = {"alike_total": total, "factor": factor, "base": model.prior.base, "log_counts": model.log_counts}
+    item = {"alike_total": total[:, None], "factor": factor, "base": model.prior.base, "log_counts": model.log_counts}
     return found | item | cut_tensors(prior.table, stored_entries(model.prior))
 
 # %% ../../nbs/95_page.ipynb #73496e47
