@@ -25,7 +25,6 @@ __all__ = ['Pooled', 'save_pooled', 'load_pooled']
 POOLING_GRID: dict[str, Sequence[float]] = {
     "weight": (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 20.0),
     "popularity": (0.0, 0.1, 0.2, 0.3, 0.5),
-    "share": (0.0, 1.0),
 }
 
 # %% ../nbs/46_pooling.ipynb #75c87ef7
@@ -55,6 +54,11 @@ class _PooledParts(Tunable):
         vars(self).update(constants)
         return self
 
+    @property
+    def constants(self) -> dict[str, float]:
+        "$\\gamma$, $\\phi$ and $\alpha$ by name"
+        return {name: getattr(self, name) for name in ("weight", "popularity", "share")}
+
 # %% ../nbs/46_pooling.ipynb #03022923
 class Pooled(_PooledParts):
     "A network's log-probabilities, plus weighted transitions, minus popularity"
@@ -69,6 +73,10 @@ class Pooled(_PooledParts):
         network = self.network.scores(histories, times).log_softmax(1).mul_(self.share)
         counted = self.prior.scores(histories).to(network.device).mul_(self.weight)
         return {"network": network, "counted": counted, "popularity": -self.popularity * self.log_counts[None]}
+
+    def leave_out_network(self) -> Pooled:
+        "The counts alone"
+        return self.weigh(weight=1.0, popularity=0.0, share=0.0)
 
     def extend(
         self,
@@ -87,8 +95,7 @@ def save_pooled(pooled: Pooled, path: str | Path) -> None:
     "Write everything except the network"
     prior = pooled.prior
     kept = {"columns": prior.columns, "values": prior.values, "base": prior.base, "log_counts": pooled.log_counts}
-    constants = {name: getattr(pooled, name) for name in pooled.grid}
-    meta = {"chosen": pooled.chosen, "recency": prior.recency, "prior": prior.chosen, "constants": constants}
+    meta = {"chosen": pooled.chosen, "recency": prior.recency, "prior": prior.chosen, "constants": pooled.constants}
     save_tensors(kept, path, meta)
 
 # %% ../nbs/46_pooling.ipynb #a2d3bc89

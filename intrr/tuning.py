@@ -31,7 +31,7 @@ T = TypeVar("T", bound=Tunable)
 
 def take_users(
     split: Split,  # The validation part
-    users: int,  # Maximum number of users
+    users: int = 4000,  # Maximum number of users
 ) -> Split:
     "A part with a fixed random subset of its users"
     return split.take(rows_of_users(split, users))
@@ -54,6 +54,17 @@ def best_value(
         best = more
     return best
 
+# %% ../nbs/62_tuning.ipynb #1bc1e108
+def validation_values(
+    model: Recommender,
+    part: Split,  # Of the validation part
+    dataset: Dataset,
+    metric: str = "ndcg@10",
+) -> Tensor:  # One per user
+    "A metric of each user, with the history masked where people do not repeat items"
+    mask = "masked" if masks_history(dataset) else "unmasked"
+    return per_user_metric(rank_targets(model, part, progress=False)[mask], metric, part.user)
+
 # %% ../nbs/62_tuning.ipynb #5a1c0700
 def tune(
     model: T,  # Fitted model; the start of the search
@@ -65,14 +76,12 @@ def tune(
     if dataset.protocol.fit != "train":
         what = f"fit '{dataset.protocol.fit}': the model has seen the validation part, on which constants are chosen"
         raise InputError(f"dataset '{dataset.name}', {what}; tune with the fit 'train'")
-    mask = "masked" if masks_history(dataset) else "unmasked"
     part, grid, trials = take_users(dataset.protocol.nearest(dataset.valid()), users), model.grid, {}
 
     def trial(constants: dict[str, float]) -> float:
         key = tuple(constants[name] for name in grid)
         if key not in trials:
-            found = rank_targets(model.weigh(**constants), part, progress=False)[mask]
-            trials[key] = float(per_user_metric(found, metric, part.user).mean())
+            trials[key] = float(validation_values(model.weigh(**constants), part, dataset, metric).mean())
         return trials[key]
 
     best, before = {name: getattr(model, name) for name in grid}, None
@@ -122,6 +131,15 @@ class ScoredOnce:
             self.kept[key] = self.model.scores(histories, times)
         return self.kept[key].clone()
 
+# %% ../nbs/62_tuning.ipynb #7ab1e703
+def within_an_error(
+    better: Tensor,  # Values per user, `(U,)`
+    simpler: Tensor,  # Of the same users
+) -> bool:
+    "Whether the mean difference is at most its standard error"
+    difference = (better - simpler).double()
+    return bool(difference.mean() <= difference.std() / len(difference) ** 0.5)
+
 # %% ../nbs/62_tuning.ipynb #e1e7f35e
 def pool_with_transitions(
     network: SequenceModel,  # Trained
@@ -133,6 +151,12 @@ def pool_with_transitions(
     packed, wrap = prior.pack().to(network.device), ScoredOnce if dataset.n_items <= 50_000 else lambda model: model
     trials: Any = wrap(network), wrap(packed)
     model = tune(Pooled(trials[0], trials[1], dataset.popularity()), dataset)
+    chosen: dict[str, Any] = {**(model.chosen or {}), "prior": prior.chosen}
+    part = take_users(dataset.protocol.nearest(dataset.valid()))
+    values, counted = (validation_values(m, part, dataset) for m in (model, trials[1]))
+    if within_an_error(values, counted):
+        model.leave_out_network()
+        chosen["value"] = float(counted.mean())
+    model.chosen = {**chosen, "constants": model.constants}
     model.network, model.prior = network, packed
-    model.chosen = {**(model.chosen or {}), "prior": prior.chosen}
     return model

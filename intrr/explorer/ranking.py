@@ -42,7 +42,7 @@ def rank_items(
     "Score and sort; raises `InputError` for an empty history or an unknown item"
     net = network_of(model)
     weights = net.parameters() if isinstance(net, torch.nn.Module) else ()
-    constants = tuple(getattr(model, name) for name in model.grid) if isinstance(model, Pooled) else ()
+    constants = tuple(model.constants.values()) if isinstance(model, Pooled) else ()
     return _rank(model, tuple(history), (*constants, *((w.data_ptr(), w._version) for w in weights)))
 
 # %% ../../nbs/91_ranking.ipynb #71a9da63
