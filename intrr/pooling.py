@@ -56,7 +56,7 @@ class _PooledParts(Tunable):
 
     @property
     def constants(self) -> dict[str, float]:
-        "$\\gamma$, $\\phi$ and $\alpha$ by name"
+        "$\\gamma$, $\\phi$ and $\\alpha$ by name"
         return {name: getattr(self, name) for name in ("weight", "popularity", "share")}
 
 # %% ../nbs/46_pooling.ipynb #03022923
