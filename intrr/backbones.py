@@ -118,9 +118,10 @@ class CausalAttention(Backbone):
         self,
         heads: int,
         tables: int = 1,  # Number of bias tables: one for all blocks, or one per block
+        dropout: float = 0.0,  # Of the attention weights
     ):
         super().__init__()
-        self.tables = tables
+        self.tables, self.drop_weights = tables, Dropout(dropout)
         self.distance = BucketBias(distance_starts(), heads * tables)
 
     @abstractmethod
@@ -129,7 +130,7 @@ class CausalAttention(Backbone):
 
     def attend(self, q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> Tensor:  # `(B, heads, T, head_dim)`, as q, k, v
         "Mix the values of each position's past; `bias`, `([B,] heads, T, T)`, is added to the logits"
-        return self.weigh(self.scale * q @ k.mT + bias) @ v
+        return self.drop_weights(self.weigh(self.scale * q @ k.mT + bias)) @ v
 
     def bias(
         self,
@@ -272,13 +273,13 @@ class Transformer(AttentionBackbone):
         ff: int | None = None,  # Hidden width of the feed-forward networks; default: `4 * dim`
         dropout: float = 0.2,
         ff_layers: int = 1,  # Their hidden layers
+        attention_dropout: float = 0.0,  # Of the attention weights
         released: bool = False,  # As in the published code: see the table above
     ):
-        super().__init__(heads)
+        super().__init__(heads, dropout=dropout if released else attention_dropout)
         head_dim, ff = head_dim or dim // heads, ff or 4 * dim
         blocks = [Block(dim, heads, head_dim, ff, dropout, ff_layers, released) for _ in range(layers)]
         self.blocks, self.norm, self.scale = nn.ModuleList(blocks), nn.RMSNorm(dim), head_dim**-0.5
-        self.drop_weights = Dropout(dropout if released else 0.0)
         for block in [] if released else blocks:
             block.start_small()
         if released:
@@ -292,7 +293,7 @@ class Transformer(AttentionBackbone):
     def attend(self, q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> Tensor:
         "`CausalAttention.attend` in one fused kernel, except with dropout of the weights"
         if self.training and self.drop_weights.p:
-            return self.drop_weights(self.weigh(self.scale * q @ k.mT + bias)) @ v
+            return super().attend(q, k, v, bias)
         return F.scaled_dot_product_attention(q, k, v, attn_mask=bias, scale=self.scale)
 
 # %% ../nbs/30_backbones.ipynb #de1756ac

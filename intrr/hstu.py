@@ -80,6 +80,7 @@ class HSTU(AttentionBackbone):
         ff: int | None = None,  # Not used: there is no feed-forward network
         dropout: float = 0.2,
         ff_layers: int = 1,  # Not used either
+        attention_dropout: float = 0.0,  # Of the attention weights
         released: bool = False,  # As in the published code: no norm at the end, and biases per block that start random
         variant: str = "paper",  # `paper` or `original`; raises `InputError` for another
     ):
@@ -87,7 +88,7 @@ class HSTU(AttentionBackbone):
             raise InputError(f"HSTU: no variant '{variant}'; known: paper, original")
         if released and variant == "original":
             raise InputError("HSTU: the published code has no original variant; use backbone=hstu or released=False")
-        super().__init__(heads, tables=layers if released else 1)
+        super().__init__(heads, layers if released else 1, attention_dropout)
         head_dim, original = head_dim or dim // heads, variant == "original"
         blocks = [HSTUBlock(dim, heads, head_dim, dropout, original, not released) for _ in range(layers)]
         self.blocks, self.scale = nn.ModuleList(blocks), 1.0 if original else head_dim**-0.5

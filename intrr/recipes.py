@@ -41,7 +41,7 @@ RANGES: dict[str, tuple[str, Callable[[Any], bool]]] = {  # Requirement: its fie
         lambda v: v is None or v > 0,
     ),
     "at least 0": ("uid_residual uid_start alignment weight_decay warmup max_grad_norm", lambda v: v >= 0),
-    "at least 0 and below 1": ("dropout token_dropout uid_dropout", lambda v: 0 <= v < 1),
+    "at least 0 and below 1": ("dropout attention_dropout token_dropout uid_dropout", lambda v: 0 <= v < 1),
     "at least 2, or none": ("uid_buckets", lambda v: v is None or v >= 2),
 }
 
@@ -124,8 +124,9 @@ def sasrec_recipe(
     cls: type[Recipe],
     **changes: Any,  # Fields to change
 ) -> Recipe:
-    "For `SASRec`: one layer, one head, larger batches and more epochs"
-    own: dict[str, Any] = {"layers": 1, "heads": 1, "batch_targets": 1024, "epochs": 40}
+    "For `SASRec`: small item vectors, scaled as tokens, and much dropout"
+    own: dict[str, Any] = {"scale_tokens": True, "uid_start": 0.2, "dropout": 0.5, "attention_dropout": 0.5}
+    own |= {"batch_targets": 1024, "epochs": 60, "patience": 10}
     return cls(**own | changes)
 
 # %% ../nbs/40_recipes.ipynb #c37379a9
@@ -151,12 +152,14 @@ class Recipe:
     ff_layers: int = 1  # Their hidden layers
     as_released: bool = False  # Biases, dropout and initial weights as in the published code, see `Transformer`
     dropout: float = 0.2  # In the backbone
+    attention_dropout: float = 0.0  # Of the attention weights
     token_dropout: float = 0.5  # On the tokens that enter the backbone
     max_len: int = 20  # Number of history items that the model reads
     hidden: int = 128  # RAN's $d_h$
     uid_dim: int | None = None  # Width of the UID embeddings; None: $d$, without a projection $W$
     uid_buckets: int | None = None  # Hashed UIDs: rows of which each item sums two; None: one row per item
     uid_optimizer: str = "adam"  # `adam`, or `rowwise`: one number of state per row, only used rows are updated
+    scale_tokens: bool = False  # Multiply SASRec's item vectors by $\sqrt d$ where they enter the backbone, as IntRR's
     uid_residual: float = 1.0  # Share of $g_i$ that is added to the item's token
     uid_start: float = 1.0  # Factor of the UIDs' initial standard deviation
     uid_dropout: float = 0.0  # Share of items whose UID is dropped in a training step, text kept

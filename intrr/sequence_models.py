@@ -154,7 +154,7 @@ def make_backbone(recipe: Recipe) -> Backbone:  # `(B, T, d)` to `(B, T, d)`, ca
     "The backbone that a recipe names"
     r = recipe
     shape = r.dim, r.layers, r.heads, r.head_dim, r.ff, r.dropout, r.ff_layers
-    return BACKBONES[r.backbone].make(*shape, released=r.as_released)
+    return BACKBONES[r.backbone].make(*shape, attention_dropout=r.attention_dropout, released=r.as_released)
 
 # %% ../nbs/41_sequence_models.ipynb #e9da5cb4
 def place_tokens(
@@ -315,14 +315,19 @@ def build_model(
     assert isinstance(model, SequenceModel)
     return model
 
+# %% ../nbs/41_sequence_models.ipynb #5a5f6b1a
+LESS_DROPOUT = {"heads": 1, "dropout": 0.3, "attention_dropout": 0.3, "token_dropout": 0.3, "epochs": 40}
+AS_INTRR = {"scale_tokens": False, "dropout": 0.2, "attention_dropout": 0.0, "token_dropout": 0.5}
+WITH_TEXT = TEXT_PARTS | AS_INTRR | {"layers": 1, "heads": 1, "epochs": 40}
+
 # %% ../nbs/41_sequence_models.ipynb #254f6b1b
 @register(
     "sasrec",
     label="SASRec",
     colour="#009E73",
     recipe=Recipe.sasrec,
-    sizes={"laptop": {"learning_rate": 1e-3}, "large": {"layers": 1, "heads": 1}},
-    parts={"text": TEXT_PARTS, "all": TEXT_PARTS | {"prior": True}},
+    sizes={"laptop": {"learning_rate": 1e-3} | LESS_DROPOUT, "large": {"layers": 1, "heads": 1}},
+    parts={"text": WITH_TEXT, "all": WITH_TEXT | {"prior": True}},
     uses_backbone=True,
 )
 class SASRec(ItemTokens):
@@ -340,6 +345,7 @@ class SASRec(ItemTokens):
         std = self.recipe.dim**-0.5
         self.items = nn.Embedding(n_items, self.recipe.dim)
         nn.init.normal_(self.items.weight, std=self.recipe.uid_start * std)
+        self.token_scale = self.recipe.dim**0.5 if self.recipe.scale_tokens else 1.0
         self.read_text(features, self.recipe.dim, std)
 
     @property
@@ -348,8 +354,8 @@ class SASRec(ItemTokens):
         return self.items
 
     def item_tokens(self, items: Tensor) -> Tensor:
-        "The items' vectors"
-        return self.item_vectors(items)
+        "The items' vectors, scaled if the recipe says so"
+        return self.item_vectors(items) * self.token_scale
 
     def item_scores(self, states: Tensor) -> Tensor:
         "Inner products with all vectors"
@@ -360,7 +366,8 @@ class SASRec(ItemTokens):
         x, y, count = sequences[:, :-1], sequences[:, 1:], n_targets(sequences if whole is None else whole)
         v = None if self.recipe.negatives else self.item_vectors()
         seen = self.select_valid(x >= 0, x).clamp(min=0)
-        h = self.states(x, self.item_vectors(seen) if v is None else v[seen], times)
+        tokens = self.item_tokens(seen) if v is None else v[seen] * self.token_scale
+        h = self.states(x, tokens, times)
         target, states = self.select_valid(y >= 0, y), self.select_valid(y >= 0, h)
         if v is None:
             return {"recommendation": self.sampled_loss(states, target, count)}

@@ -24,7 +24,15 @@ from intrr.synthetic import make_catalogue
 from intrr.training import train_network
 
 STILL = dict(
-    dim=16, hidden=16, layers=1, dropout=0.0, token_dropout=0.0, learning_rate=1e-2, batch_targets=512, epochs=2
+    dim=16,
+    hidden=16,
+    layers=1,
+    dropout=0.0,
+    attention_dropout=0.0,
+    token_dropout=0.0,
+    learning_rate=1e-2,
+    batch_targets=512,
+    epochs=2,
 )
 DATA, SIDS = make_catalogue(n_items=300, n_users=600, seed=0), random_sids(300, size=16)
 MODELS = {
