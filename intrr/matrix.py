@@ -160,14 +160,20 @@ def score_parts(
     return [*(Experiment(Setup(data), m) for m in model_names(trained=False)), *trained]
 
 # %% ../nbs/65_matrix.ipynb #0ba5ae07
-def sampled_softmax(
+PLAIN = {"scale_tokens": False, "uid_start": 1.0, "dropout": 0.2, "attention_dropout": 0.0, "token_dropout": 0.5}
+
+
+def sasrec_training(
     data: str,  # Dataset folder, or `synthetic`
     size: str = "laptop",  # A name in `SIZES`
     seeds: Sequence[int] = (0,),
+    negatives: Sequence[int] = (),  # Numbers of sampled items, in the plain recipe
 ) -> list[Experiment]:
-    "SASRec with the softmax over the catalogue, and with estimates of it from a sample"
-    exact = [Experiment(Setup(data), "sasrec", size_recipe("sasrec", size=size), seed, size) for seed in seeds]
-    return exact + [with_changes(e, f"negatives{m}", {"negatives": m}) for e in exact for m in (64, 256, 1024)]
+    "SASRec as recommended and with a plain recipe; with `negatives` the plain one, and its loss estimated from a sample"
+    base = [Experiment(Setup(data), "sasrec", size_recipe("sasrec", size=size), seed, size) for seed in seeds]
+    drawn = {f"negatives{m}": PLAIN | {"negatives": m} for m in negatives}
+    changed = [with_changes(e, *variant) for e in base for variant in ({"plain": PLAIN} | drawn).items()]
+    return changed if negatives else base + changed
 
 # %% ../nbs/65_matrix.ipynb #5e1c0a90
 WHOLE: dict[str, dict[str, dict[str, Any]]] = {  # Matrix: variant: fields of the recipe or the setup
@@ -213,7 +219,8 @@ MATRICES: dict[str, Callable[[str, str, Sequence[int]], list[Experiment]]] = {
     "table1": table1,
     "ablations": ablations,
     "parts": score_parts,
-    "sampled": sampled_softmax,
+    "sasrec": sasrec_training,
+    "sampled": partial(sasrec_training, negatives=(64, 256, 1024)),
     "short": partial(whole_with_changes, WHOLE["short"]),
     "ids": partial(whole_with_changes, WHOLE["ids"]),
     "items": from_table_to_ids,
