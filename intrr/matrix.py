@@ -169,7 +169,7 @@ def sasrec_training(
     seeds: Sequence[int] = (0,),
     negatives: Sequence[int] = (),  # Numbers of sampled items, in the plain recipe
 ) -> list[Experiment]:
-    "SASRec as recommended and with a plain recipe; with `negatives` the plain one, and its loss estimated from a sample"
+    "SASRec as recommended and with a plain recipe; with `negatives` the plain one, and with a sampled softmax"
     base = [Experiment(Setup(data), "sasrec", size_recipe("sasrec", size=size), seed, size) for seed in seeds]
     drawn = {f"negatives{m}": PLAIN | {"negatives": m} for m in negatives}
     changed = [with_changes(e, *variant) for e in base for variant in ({"plain": PLAIN} | drawn).items()]
