@@ -19,6 +19,7 @@ from .core import InputError, duration_text, fingerprint, no_bar
 from .data import Dataset
 from .experiments import Experiment, Setup, size_recipe
 from .recipes import Recipe
+from .sequence_models import AS_INTRR
 from .recommenders import Recommender, model_names
 from .records import Results, file_lock
 from .pipeline import evaluate_experiment, train_model
@@ -160,7 +161,7 @@ def score_parts(
     return [*(Experiment(Setup(data), m) for m in model_names(trained=False)), *trained]
 
 # %% ../nbs/65_matrix.ipynb #0ba5ae07
-PLAIN = {"scale_tokens": False, "uid_start": 1.0, "dropout": 0.2, "attention_dropout": 0.0, "token_dropout": 0.5}
+PLAIN = AS_INTRR | {"uid_start": 1.0}  # Fields changed in the plain recipe of SASRec
 
 
 def sasrec_training(
