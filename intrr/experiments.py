@@ -222,6 +222,7 @@ SMALL_CATALOGUE = {  # Changes to the recommended recipe below 5,000 items
     "learning_rate": 3e-3,
     "token_dropout": 0.2,
     "epochs": 15,
+    "patience": 5,
 }
 
 # %% ../nbs/63_experiments.ipynb #98abb411
