@@ -90,6 +90,7 @@ def sids(
     quantizer_recipe: str = "recommended",  # recommended, or paper: trained like the reference
     levels: int = 3,  # Semantic levels
     size: int | None = None,  # Codewords per level; default: 128, or 32 below 5,000 items
+    co_occurrence: float = 0.0,  # Weight of co-occurrence in the training part beside the text; 0: text alone
     ties: int | None = None,  # Seed for shuffling items of equal time; default: file order
     seed: int = 0,  # Seed of the quantizer
     from_: Path | None = None,  # Your own Semantic IDs instead of a quantizer's: index.json, a table, .npy or .pt
@@ -98,7 +99,7 @@ def sids(
 ) -> dict[str, Any]:  # The folder, and the health card
     "Stage 1: make Semantic IDs from item text, and print their health card"
     pick_device(device)
-    setup = Setup(data, ties, encoder, quantizer, levels, size, seed, quantizer_recipe)
+    setup = Setup(data, ties, encoder, quantizer, levels, size, seed, quantizer_recipe, co_occurrence=co_occurrence)
     folder = out or run_folder(data)
     run = run_from_sids(folder, setup, from_) if from_ else Run.create(folder, setup, device)
     card = run.health()

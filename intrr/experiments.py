@@ -20,6 +20,7 @@ import intrr.flattened
 import intrr.intrr_model
 import intrr.rqvae
 import intrr.transitions  # noqa: F401
+from .co_occurrence import CO_OCCURRENCE_DIM, beside_text, co_occurrence_vectors
 from .core import InputError, fingerprint, to_jsonable
 from .data import Dataset
 from .protocols import check_protocol, shuffle_ties, with_protocol
@@ -46,8 +47,8 @@ def check_setup(setup: Setup) -> None:
     if setup.quantizer_recipe not in QUANTIZER_RECIPES:
         raise InputError(f"no quantizer recipe '{setup.quantizer_recipe}'; known: {', '.join(QUANTIZER_RECIPES)}")
     check_protocol(setup.protocol, setup.fit)
-    for name, least in {"levels": 1, "size": 1, "ties": 0, "seed": 0}.items():
-        if (value := getattr(setup, name)) is not None and value < least:
+    for name, least in {"levels": 1, "size": 1, "ties": 0, "seed": 0, "co_occurrence": 0}.items():
+        if (value := getattr(setup, name)) is not None and not value >= least:
             raise InputError(f"{name} is {value}; it must be at least {least}")
 
 # %% ../nbs/63_experiments.ipynb #57c538f7
@@ -65,6 +66,7 @@ class Setup:
     quantizer_recipe: str = "recommended"  # A name in `QUANTIZER_RECIPES`
     protocol: str = "leave-one-out"  # A name in `PROTOCOLS`; `shuffled` is leave-one-out with `ties`, default 0
     fit: str = "train"  # A name in `FITS`
+    co_occurrence: float = 0.0  # Weight of co-occurrence vectors beside the text in what is quantized; 0: text alone
 
     def __post_init__(self):
         check_setup(self)
@@ -94,6 +96,13 @@ class Setup:
         "The encoder, the default included"
         return self.encoder or ("tfidf" if self.data == "synthetic" else DEFAULT_ENCODER)
 
+    def to_quantize(self, embeddings: Tensor, dataset: Dataset | None) -> Tensor:
+        "Embeddings of the items' text, `(n, d)`, as the quantizer sees them; new items belong to no dataset"
+        if not self.co_occurrence:
+            return embeddings
+        none = embeddings.new_zeros(len(embeddings), CO_OCCURRENCE_DIM)
+        return beside_text(embeddings, co_occurrence_vectors(dataset) if dataset else none, self.co_occurrence)
+
     def fit_quantizer(self, embeddings: Tensor, progress: bool = True) -> Quantizer:
         "Stage 1: a quantizer fitted on embeddings"
         if self.quantizer == GIVEN:
@@ -105,8 +114,9 @@ class Setup:
         return quantizer.fit(embeddings, progress)
 
     def quantize(self, dataset: Dataset, embeddings: Tensor, progress: bool = True) -> SemanticIDs:
-        "Stage 1: Semantic IDs from embeddings"
-        return self.fit_quantizer(embeddings, progress).sids(embeddings, dataset=dataset.name)
+        "Stage 1: Semantic IDs from embeddings of the items' text"
+        x = self.to_quantize(embeddings, dataset)
+        return self.fit_quantizer(x, progress).sids(x, dataset=dataset.name)
 
 # %% ../nbs/63_experiments.ipynb #76012b52
 def experiment_name(e: Experiment) -> str:  # Such as `intrr-rkmeans-transformer-0`

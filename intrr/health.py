@@ -16,12 +16,13 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
+from .co_occurrence import co_occurring_items
 from .data import Dataset
 from .sids import SemanticIDs
 from .style import COLOURS, Page
 
 # %% auto #0
-__all__ = ['category_purity', 'category_labels', 'co_occurring_items', 'health_card', 'health_text', 'health_figure']
+__all__ = ['category_purity', 'category_labels', 'health_card', 'health_text', 'health_figure']
 
 # %% ../nbs/21_health.ipynb #d2265aaf
 def code_usage(sids: SemanticIDs) -> dict[str, list[float]]:  # Measure: a value for each level
@@ -102,23 +103,6 @@ def neighbour_overlap(
         f"{k} nearest in text with the prefix, %": (100 * same).tolist(),
         "… of all items, %": [100 * c for c in chance],
     }
-
-# %% ../nbs/21_health.ipynb #242083be
-def co_occurring_items(
-    dataset: Dataset,
-    window: int = 5,  # Maximum distance between two items in a history
-    k: int = 10,  # Maximum co-occurring items per item
-) -> Tensor:  # (P, 2) an item and one that occurs near it, sorted by item
-    "The `k` items that occur most often near each item in the training part; equal counts in item order"
-    train, n, keys = dataset.train(), dataset.n_items, []
-    for gap in range(1, window + 1):
-        first, second = train.pairs(gap)
-        keys += [(first * n + second)[first != second], (second * n + first)[first != second]]
-    key, count = torch.unique(torch.cat(keys), return_counts=True)
-    key = key[count.argsort(descending=True, stable=True)]
-    key = key[(key // n).argsort(stable=True)]  # by item, and within it by count
-    rank = torch.arange(len(key)) - torch.searchsorted(key // n, key // n)
-    return torch.stack([key // n, key % n], 1)[rank < k]
 
 # %% ../nbs/21_health.ipynb #54c1a482
 def co_occurrence_overlap(

@@ -23,7 +23,7 @@ from tqdm.auto import tqdm
 import intrr.rqvae  # noqa: F401  # residual VQ and RQ-VAE register themselves
 from .core import InputError, no_bar
 from .data import Dataset
-from .health import co_occurring_items
+from .co_occurrence import co_occurring_items
 from .intrr_model import IntRR
 from .quantizers import QUANTIZERS, Quantizer
 from .redistribution import redistribution_of

@@ -38,8 +38,8 @@ def stage_one(
     device: str = "auto",
     progress: bool = True,
 ) -> Run:  # Run with the data under the protocol of the setup
-    "The Semantic IDs of a setup, made once for all orders and protocols; waits for a process that makes them"
-    base = replace(setup, ties=None, protocol="leave-one-out", fit="train")
+    "The Semantic IDs of a setup; those of text alone are made once for all orders and protocols. Waits for others"
+    base = setup if setup.co_occurrence else replace(setup, ties=None, protocol="leave-one-out", fit="train")
     folder = Path(work) / Path(setup.data).resolve().name / f"{setup.quantizer}-{fingerprint(base)}"
     with file_lock(folder.with_suffix(".lock"), wait=True):
         run = Run.create(folder, base, device, progress)

@@ -172,7 +172,9 @@ def extend_run(
     "Semantic IDs, text features by kind, and models by name with how each was trained"
     quantizer = load_quantizer(kept_file(run, "quantizer.safetensors"))
     x = encode_new(run, new["text"].tolist(), device, progress) if embeddings is None else embeddings
-    sids = extend_sids(run.sids, quantizer.encode(check_embeddings(x, len(new), "new items")))
+    sids = extend_sids(
+        run.sids, quantizer.encode(run.setup.to_quantize(check_embeddings(x, len(new), "new items"), None))
+    )
     features = {kind: extend_features(run, kind, new, x) for kind in sorted({r.text for r in recipes.values()})}
     loaded, wide = {name: run.load(name, device) for name in recipes}, {}
     for name, (model, meta) in loaded.items():

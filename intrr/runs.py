@@ -57,7 +57,8 @@ def write_run(folder: Path, setup: Setup, device: str = "auto", progress: bool =
     "Stage 1: write quantizer, Semantic IDs and `run.json`; raises `InputError` for foreign files in the folder"
     check_own_files(folder)
     dataset = setup.open()
-    quantizer = setup.fit_quantizer(x := setup.embed(dataset, pick_device(device), progress), progress)
+    x = setup.to_quantize(setup.embed(dataset, pick_device(device), progress), dataset)
+    quantizer = setup.fit_quantizer(x, progress)
     sids = quantizer.sids(x, dataset=dataset.name)
     quantizer.save(folder / "quantizer.safetensors")
     sids.save(folder / "sids.safetensors")

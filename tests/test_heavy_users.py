@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from intrr.baselines import transitions
+from intrr.co_occurrence import co_occurring_items
 from intrr.data import Dataset
-from intrr.health import co_occurring_items
 from intrr.synthetic import make_catalogue
 from intrr.transitions import decayed_pairs
 

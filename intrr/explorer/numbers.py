@@ -19,7 +19,8 @@ from torch import Tensor
 from ..core import InputError, load_json
 from ..experiments import Setup, size_recipe
 from ..runs import Run
-from ..health import category_labels, co_occurring_items
+from ..co_occurrence import co_occurring_items
+from ..health import category_labels
 from ..intrr_model import IntRR
 from ..pooling import Pooled
 from ..ran import Redistribution
