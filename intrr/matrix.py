@@ -180,7 +180,8 @@ def sasrec_training(
 WHOLE: dict[str, dict[str, dict[str, Any]]] = {  # Matrix: variant: fields of the recipe or the setup
     "short": {f"epochs{n}": {"epochs": n} for n in (2, 4, 8)},
     "ids": {f"codewords{x}": {"size": x} for x in (256, 1024)}
-    | {f"codewords{x}-levels1": {"size": x, "levels": 1} for x in (1024, 4096)},
+    | {f"codewords{x}-levels1": {"size": x, "levels": 1} for x in (1024, 4096)}
+    | {"co-occurrence": {"co_occurrence": 1.0}},
 }
 
 
@@ -210,10 +211,35 @@ def from_table_to_ids(
     size: str = "laptop",  # A name in `SIZES`
     seeds: Sequence[int] = (0,),
 ) -> list[Experiment]:
-    "SASRec, IntRR, and IntRR with more or fewer parameters for an item"
-    base = [Experiment(Setup(data), m, size_recipe(m, size=size), s, size) for s in seeds for m in ("sasrec", "intrr")]
+    "SASRec, IntRR, and IntRR with more or fewer parameters for an item, some of them with the item term"
+    systems = [
+        (m, size_recipe(m, size=size, parts=p)) for m, p in (("sasrec", "ids"), ("intrr", "ids"), ("intrr", "item"))
+    ]
+    base = [Experiment(Setup(data), *system, s, size) for s in seeds for system in systems]
     variants = [variant for group in ITEM_COSTS.values() for variant in group.items()]
-    return base + [with_changes(e, *variant) for e in base if e.model == "intrr" for variant in variants]
+    finer = [("codewords1024-levels1", ITEM_COSTS["codes and a UID"]["codewords1024-levels1"])]
+    more = {"intrr": variants, "intrr+item": finer}
+    return base + [with_changes(e, *variant) for e in base for variant in more.get(e.system, [])]
+
+# %% ../nbs/65_matrix.ipynb #50c4ce01
+SOURCES: dict[str, dict[str, Any]] = {  # What is quantized: fields of the setup
+    "tfidf": {"encoder": "tfidf"},
+    "co-occurrence": {"co_occurrence": 1.0},
+    "co-occurrence-codewords1024": {"co_occurrence": 1.0, "size": 1024},
+}
+
+
+def from_other_vectors(
+    data: str,  # Dataset folder, or `synthetic`
+    size: str = "laptop",  # A name in `SIZES`
+    seeds: Sequence[int] = (0,),
+) -> list[Experiment]:
+    "IDs of other vectors than the text encoder's: IntRR with a UID and with codes alone, and the flattened baseline"
+    base = [Experiment(Setup(data), m, size_recipe(m, size=size), s, size) for s in seeds for m in ("intrr", "flat")]
+    alone = {f"{name}-only": changes | CODES_ALONE for name, changes in SOURCES.items()}
+    near = {"co-occurrence": SOURCES["co-occurrence"]}
+    variants = {"intrr": alone | SOURCES, "flat": near}
+    return [with_changes(e, *variant) for e in base for variant in variants[e.model].items()]
 
 # %% ../nbs/65_matrix.ipynb #6db26b80
 MATRICES: dict[str, Callable[[str, str, Sequence[int]], list[Experiment]]] = {
@@ -225,6 +251,7 @@ MATRICES: dict[str, Callable[[str, str, Sequence[int]], list[Experiment]]] = {
     "short": partial(whole_with_changes, WHOLE["short"]),
     "ids": partial(whole_with_changes, WHOLE["ids"]),
     "items": from_table_to_ids,
+    "sources": from_other_vectors,
 }
 
 # %% ../nbs/65_matrix.ipynb #99d1fb79
