@@ -5,6 +5,7 @@
 # %% ../nbs/63_experiments.ipynb #347b9de4
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -50,6 +51,8 @@ def check_setup(setup: Setup) -> None:
     for name, least in {"levels": 1, "size": 1, "ties": 0, "seed": 0, "co_occurrence": 0}.items():
         if (value := getattr(setup, name)) is not None and not value >= least:
             raise InputError(f"{name} is {value}; it must be at least {least}")
+    if math.isinf(setup.co_occurrence):
+        raise InputError("co_occurrence is inf; give a finite weight")
 
 # %% ../nbs/63_experiments.ipynb #57c538f7
 @dataclass(frozen=True)
