@@ -81,7 +81,9 @@ def difference_table(
     rows: Mapping[Any, tuple[float, float, float]],  # From `compare`, by name or tuple of names
 ) -> pd.DataFrame:  # By name: `difference`, `low`, `high`, `significant`
     "Differences with their intervals; significant if the interval excludes 0"
-    index = pd.MultiIndex.from_tuples(rows, names=[None, None]) if isinstance(next(iter(rows), ()), tuple) else [*rows]
+    first = next(iter(rows), (None, None))  # without rows, two levels
+    many = isinstance(first, tuple)
+    index = pd.MultiIndex.from_tuples(rows, names=[None] * len(first)) if many else [*rows]
     frame = pd.DataFrame([*rows.values()], index=index, columns=["difference", "low", "high"], dtype=float)
     return frame.assign(significant=(frame["low"] > 0) | (frame["high"] < 0))
 
