@@ -14,7 +14,7 @@ from torch import Tensor
 from .data import Dataset
 
 # %% auto #0
-__all__ = ['CO_OCCURRENCE_DIM', 'co_occurring_items', 'co_occurrence_vectors']
+__all__ = ['co_occurring_items', 'co_occurrence_vectors']
 
 # %% ../nbs/18_co_occurrence.ipynb #c0cc0006
 def co_occurrence_counts(
@@ -52,10 +52,10 @@ def mutual_information(
     found.eliminate_zeros()
     return found
 
-# %% ../nbs/18_co_occurrence.ipynb #c0cc000f
+# %% ../nbs/18_co_occurrence.ipynb #c0cc0021
 CO_OCCURRENCE_DIM = 128
 
-
+# %% ../nbs/18_co_occurrence.ipynb #c0cc000f
 def co_occurrence_vectors(
     dataset: Dataset,
     dim: int = CO_OCCURRENCE_DIM,  # The last columns are 0 in a smaller catalogue

@@ -166,6 +166,7 @@ def test_damaged_weights(run, tmp_path):
         (["train", "RUN", "--recipe", "dim=-3"], ["dim is -3"]),
         (["train", "RUN"], ["holds a trained 'intrr'", "--resume", "--overwrite"]),
         (["train", "RUN", "--resume", "--overwrite"], ["choose one"]),
+        (["sids", "--co-occurrence", "-1", "--out", "NEW"], ["co_occurrence is -1.0", "at least 0"]),
         (["sids", "--from", "nowhere.json", "--out", "NEW"], ["nowhere.json: cannot read"]),
         (["import", "nowhere.csv", "items.csv", "--out", "NEW"], ["nowhere.csv: no such file"]),
         (["import", "RUN"], ["name the dataset folder to be made"]),
