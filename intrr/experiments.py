@@ -104,7 +104,7 @@ class Setup:
         if not self.co_occurrence:
             return embeddings
         none = embeddings.new_zeros(len(embeddings), CO_OCCURRENCE_DIM)
-        return beside_text(embeddings, co_occurrence_vectors(dataset) if dataset else none, self.co_occurrence)
+        return beside_text(embeddings, none if dataset is None else co_occurrence_vectors(dataset), self.co_occurrence)
 
     def fit_quantizer(self, embeddings: Tensor, progress: bool = True) -> Quantizer:
         "Stage 1: a quantizer fitted on embeddings"

@@ -314,7 +314,7 @@ def run_from_sids(
     "A run with IDs from a file; an existing folder is opened if its IDs are the same, else refused"
     dataset = setup.open()
     sids, folder = read_sids(source, dataset.items), Path(folder)
-    setup = replace(setup, quantizer=GIVEN, levels=sids.levels - 1, size=None)
+    setup = replace(setup, quantizer=GIVEN, levels=sids.levels - 1, size=None, co_occurrence=0.0)
     if not (folder / "run.json").exists():
         check_own_files(folder)
         sids.save(folder / "sids.safetensors")
