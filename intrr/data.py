@@ -181,8 +181,8 @@ def dataset_from_frames(
     "A dataset from two data frames; raises `InputError` that names the column and row"
     frame, table = check_interactions(interactions), items_from_frame(items)
     if core is not None:
-        frame = k_core(frame, core)
-        table = table[table["id"].isin(frame["item"])].reset_index(drop=True)
+        frame = k_core(frame.assign(item=frame["item"].astype(str)), core)
+        table = table[table["id"].astype(str).isin(frame["item"])].reset_index(drop=True)
     if min_history is not None:
         frame = drop_short_histories(frame, max(3, min_history))
     if not len(frame):

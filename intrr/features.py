@@ -6,9 +6,12 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +29,30 @@ __all__ = ['WordVectors', 'text_neighbours', 'TextFeatures']
 
 # %% ../nbs/14_features.ipynb #da274efd
 _WORD = re.compile(r"\w+")
+_UNSPACED = (
+    "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003134f"
+)
 
 
+@cache
+def _word_patterns() -> tuple[re.Pattern, re.Pattern]:
+    "Words with combining marks, and their parts in scripts with and without spaces"
+    marks = (c for c in map(chr, range(0x300, 0x1F000)) if unicodedata.category(c)[0] == "M")
+    return re.compile(rf"[\w{''.join(marks)}]+"), re.compile(rf"([{_UNSPACED}]+)|[^{_UNSPACED}]+")
+
+# %% ../nbs/14_features.ipynb #5d2c1e06
+def text_words(
+    text: str,
+) -> list[str]:  # Lower case; in scripts without spaces, pairs of neighbouring characters
+    "The words of a text"
+    if text.isascii():
+        return _WORD.findall(text.lower())
+    word, part = _word_patterns()
+    parts = [p for w in word.findall(unicodedata.normalize("NFC", text.lower())) for p in part.finditer(w)]
+    found = [[p[0]] if p[1] is None or len(p[0]) == 1 else map("".join, pairwise(p[0])) for p in parts]
+    return [w for words in found for w in words]
+
+# %% ../nbs/14_features.ipynb #5d2c1e08
 def item_words(
     item: Mapping[str, Any],  # `title`, `keywords`, `brand`, `categories`, `text`, each of which may be absent or null
 ) -> list[str]:  # Such as `["hair", "dryer", "brand=conair", "category=hair care"]`
@@ -38,7 +63,7 @@ def item_words(
     paths = paths if isinstance(paths, (list, tuple, np.ndarray)) else []
     brands = [f"brand={brand.lower()}"] if isinstance(brand, str) and brand else []
     categories = dict.fromkeys(f"category={c.lower()}" for path in paths for c in path)
-    return [*_WORD.findall(title.lower()), *brands, *categories]
+    return [*text_words(title), *brands, *categories]
 
 # %% ../nbs/14_features.ipynb #19353c7d
 @dataclass(frozen=True)
@@ -174,6 +199,9 @@ class TextFeatures:
         if self.components is not None and self.mean is not None:
             if embeddings is None:
                 raise InputError(f"text features '{self.kind}': need embeddings of the items; give them")
+            if embeddings.shape != (shape := (len(items), len(self.mean))):
+                found = f"embeddings of shape {tuple(embeddings.shape)}, need {shape}"
+                raise InputError(f"text features '{self.kind}': {found}, from the encoder they were fitted with")
             parts.append(F.normalize((embeddings.double() - self.mean) @ self.components.T, dim=1))
         return F.normalize(torch.cat(parts, 1), dim=1).float()
 

@@ -62,7 +62,7 @@ def _json_object(line: str, place: str) -> dict[str, Any]:
 _COLUMN_NAMES = {  # In this order, ignoring case and underscores
     "user": "user userid reviewerid customer customerid visitorid uid",
     "item": "item itemid parentasin asin movieid sku product productid articleid iid",
-    "time": "time timestamp unixreviewtime datetime date boughtat createdat ts",
+    "time": "time timestamp unixreviewtime datetime date boughtat createdat eventtime eventdate purchasedat ts",
     "id": "id item itemid parentasin asin movieid sku product productid articleid iid",
     "title": "title name productname itemname movietitle",
     "brand": "brand maker store manufacturer author",

@@ -141,6 +141,15 @@ def check_columns(
         if key not in frame:
             raise InputError(f"{name}: no column '{key}'; its columns are {', '.join(map(str, frame.columns))}")
 
+# %% ../nbs/02_frames.ipynb #5d2c1e01
+def _compact_dates(time: pd.Series) -> pd.Series:
+    "Whole numbers such as 20240301, if all of them are dates, as dates; anything else unchanged"
+    number = pd.to_numeric(time, errors="coerce") if not pd.api.types.is_datetime64_any_dtype(time) else pd.Series()
+    if not len(number) or not number.between(19_000_101, 20_991_231).all() or (number % 1 != 0).any():
+        return time
+    dates = pd.to_datetime(number.astype(np.int64).astype(str), format="%Y%m%d", errors="coerce", utc=True)
+    return time if dates.isna().any() else dates
+
 # %% ../nbs/02_frames.ipynb #1005e91e
 _LATEST = 4_102_444_800  # 2100-01-01 in Unix seconds
 _UNITS = {"seconds": 1, "milliseconds": 10**3, "microseconds": 10**6, "nanoseconds": 10**9}
@@ -150,6 +159,7 @@ def unix_seconds(
     time: pd.Series,  # Dates, ISO text, or Unix time in one of `_UNITS`
 ) -> np.ndarray:  # (M,) int64
     "Whole Unix seconds; raises `InputError` that names the first row that holds no time"
+    time = _compact_dates(time)
     if dated := not pd.api.types.is_numeric_dtype(time):
         dates = _dates(time)
         if (bad := dates.isna()).any():
@@ -171,6 +181,8 @@ def _dates(time: pd.Series) -> pd.Series:
     "Dates in UTC, missing where there is none; `attrs` holds the original values"
     if isinstance(time.dtype, pd.CategoricalDtype):
         time = time.astype(object)
+    if isinstance(time.dtype, pd.PeriodDtype):
+        time = time.dt.to_timestamp()
     number = pd.to_numeric(time, errors="coerce") if not pd.api.types.is_datetime64_any_dtype(time) else None
     if number is not None and number.notna().all():
         time = pd.Series(unix_seconds(number) * 10**9, time.index, dtype="datetime64[ns]")
@@ -185,6 +197,20 @@ def _check_ids(interactions: pd.DataFrame, key: str) -> None:
     for row, value in enumerate(values if values.dtype == object else ()):
         if not isinstance(value, Hashable):
             raise InputError(f"interactions, row {row}: '{key}' is {value!r:.40}; write text or a whole number")
+    names = pd.Series(values.unique() if values.dtype == object else (), dtype=object)
+    if (again := names.astype(str).duplicated()).any():
+        twice = str(names[again].iloc[0])
+        found = "both as a number and as text"
+        raise InputError(f"interactions: {key} {twice} occurs {found}; convert the column, such as by astype(str)")
+
+# %% ../nbs/02_frames.ipynb #5d2c1e02
+def _warn_of_unread_times(interactions: pd.DataFrame) -> None:
+    "Warn if no column is called `time`, but one looks like it"
+    named = [c for c in interactions if re.search("time|date", str(c), re.IGNORECASE)]
+    dated = [c for c in interactions if pd.api.types.is_datetime64_any_dtype(interactions[c])]
+    if found := [*dated, *named]:
+        what = f"no column 'time', so the rows count as being in order; if '{found[0]}' is the time, rename it"
+        warnings.warn(f"interactions: {what}", stacklevel=4)
 
 # %% ../nbs/02_frames.ipynb #b9140ac5
 def check_interactions(
@@ -202,6 +228,7 @@ def check_interactions(
     frame = interactions.assign(user=_whole_ids(interactions["user"]), item=_whole_ids(interactions["item"]))
     order = pd.factorize(frame["user"])[0]
     if "time" not in interactions:
+        _warn_of_unread_times(interactions)
         return frame.iloc[order.argsort(kind="stable")]
     if (endless := interactions["time"].isin([np.inf, -np.inf])).any():
         raise InputError(f"interactions, row {int(endless.argmax())}: 'time' is infinite; fill it or drop the row")

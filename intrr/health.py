@@ -17,9 +17,11 @@ from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
 from .co_occurrence import co_occurring_items
+from .core import InputError
 from .data import Dataset
 from .sids import SemanticIDs
 from .style import COLOURS, Page
+from .text import check_embeddings
 
 # %% auto #0
 __all__ = ['category_purity', 'category_labels', 'health_card', 'health_text', 'health_figure']
@@ -136,11 +138,13 @@ def health_card(
     dataset: Dataset | None = None,  # Items and histories: adds categories, if any, and co-occurrence
 ) -> pd.DataFrame:  # One row per measure, one column per level, from 1; the last is the collision code
     "The health card"
+    if dataset is not None and dataset.n_items != sids.n_items:
+        raise InputError(f"health card: IDs of {sids.n_items} items, the dataset has {dataset.n_items}")
     parts = code_usage(sids) | tree_shape(sids)
     if dataset is not None and len(set(labels := category_labels(dataset.items))) > 1:
         parts |= category_purity(sids, labels)
     if embeddings is not None:
-        parts |= neighbour_overlap(sids, embeddings)
+        parts |= neighbour_overlap(sids, check_embeddings(embeddings, sids.n_items))
     if dataset is not None:
         parts |= co_occurrence_overlap(sids, dataset)
     return pd.DataFrame(parts, index=range(1, sids.levels + 1)).T

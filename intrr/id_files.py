@@ -28,7 +28,7 @@ def read_code(
     place: str,  # The item, for error messages
 ) -> int:
     "A code; raises `InputError` for anything else"
-    found = re.fullmatch(r"(?:<?[A-Za-z]+_)?(\d{1,9})>?", str(value).strip().removesuffix(".0"))
+    found = re.fullmatch(r"(?:<?[A-Za-z][A-Za-z0-9]*_)?(\d{1,9})>?", str(value).strip().removesuffix(".0"))
     if found is None or isinstance(value, bool):
         raise InputError(f"{place}: {value!r:.40} is no code; write a whole number from 0, or a token such as <a_12>")
     return int(found[1])
@@ -60,13 +60,40 @@ def _index_words(path: Path) -> dict[str, Sequence[Any]]:
         raise InputError(f'{path}: no index of Semantic IDs; write {{"7": ["<a_12>", "<b_3>"], …}}')
     return found
 
+# %% ../nbs/24_id_files.ipynb #5d2c1e03
+_LEVEL = re.compile(r"(code|codes|c|level|l|sid|token)?[_ -]?\d+", re.IGNORECASE)  # A column of codes
+
+
+def _code_columns(
+    columns: Sequence[Any],  # Without that of the ids
+    place: str,  # The file, for error messages
+) -> list[Any]:
+    "The columns that hold codes; raises `InputError` if that is unclear"
+    levels = [c for c in columns if _LEVEL.fullmatch(str(c).strip())]
+    if not levels and len(columns) != 1:
+        found = ", ".join(map(str, columns)) or "none beside the ids"
+        raise InputError(
+            f"{place}: columns {found}; name the columns of codes code_1, code_2, …, or keep one of whole IDs"
+        )
+    return levels or list(columns)
+
+# %% ../nbs/24_id_files.ipynb #5d2c1e04
+def _split_id(
+    text: str,  # Such as `<1, 2, 3>`, `1-2-3`, `[1, 2, 3]` or `<a_1><b_2>`
+) -> list[str]:
+    "The codes of an ID, unread"
+    if re.fullmatch(r"\s*(<[A-Za-z]\w*_\d+>\s*)+", text):
+        return re.findall(r"<[^<>]+>", text)
+    inner = re.sub(r"^[\s<(\[]+|[\s>)\]]+$", "", text)
+    return re.split(r"[\s,;|]+|(?<=\d)[-_](?=\d)", inner)
+
 # %% ../nbs/24_id_files.ipynb #b1ce738f
 def _table_words(path: Path) -> dict[str, Sequence[Any]]:
     "A table with a column of item ids and one per level, or one that holds whole IDs"
     table = rename_columns(read_table(path), str(path), {"id": None})
-    codes = table.drop(columns="id")
-    if codes.shape[1] == 1:  # <1, 2, 3> or 1 2 3 or <a_1><b_2>, or a list
-        rows = [re.findall(r"\d+", v) if isinstance(v, str) else v for v in codes.iloc[:, 0]]
+    codes = table[_code_columns([c for c in table if c != "id"], str(path))]
+    if codes.shape[1] == 1:
+        rows = [_split_id(v) if isinstance(v, str) else v for v in codes.iloc[:, 0]]
         rows = [list(row) if isinstance(row, (list, tuple, np.ndarray)) else [row] for row in rows]
     else:
         rows = codes.to_numpy(object).tolist()

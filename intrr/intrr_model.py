@@ -5,7 +5,6 @@
 # %% ../nbs/42_intrr_model.ipynb #3f6b32ca
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -17,7 +16,7 @@ from .core import InputError
 from .decoding import beam_search
 from .exact import ExactScorer
 from .ran import RAN, LevelMLP, Redistribution
-from .weights import unrounded
+from .weights import own_parts, unrounded
 from .recipes import TEXT_PARTS, Recipe
 from .recommenders import register
 from .sequence_models import ItemTokens, n_targets, spread_scores, widen_digit
@@ -235,7 +234,9 @@ class IntRR(IntRRLosses):
         return score, rows
 
     def decoded(self, **changes: Any) -> IntRR:
-        "The same weights decoded by a recipe with some fields changed, such as `exact` or `decode_over`"
-        other = copy.copy(self.eval())
+        "The same weights decoded with other `exact`, `beam` or `decode_over`; raises `InputError` for other fields"
+        if others := changes.keys() - {"exact", "beam", "decode_over"}:
+            raise InputError(f"decoded: {min(others)} does not belong to decoding; build a model with that recipe")
+        other = own_parts(self.eval())
         other.recipe = replace(self.recipe, **changes)
         return other

@@ -44,6 +44,7 @@ class _PooledParts(Tunable):
         share: float = 1.0,  # $\alpha$; 0 leaves the network out
     ):
         self.network, self.prior, self.weight, self.popularity = network, prior, weight, popularity
+        network.eval()
         self.share = share
         self.n_items, self.uses_times = network.n_items, network.uses_times
         self.max_len = max(network.max_len, prior.max_len)
@@ -70,8 +71,10 @@ class Pooled(_PooledParts):
 
     def parts(self, histories: Tensor, times: Tensor | None = None) -> dict[str, Tensor]:
         "The summands of the score: `network` and `counted`, `(B, N)`, and `popularity`, `(1, N)`"
-        network = self.network.scores(histories, times).log_softmax(1).mul_(self.share)
-        counted = self.prior.scores(histories).to(network.device).mul_(self.weight)
+        counted = self.prior.scores(histories).to(self.log_counts.device).mul_(self.weight)
+        network = torch.zeros_like(counted)  # the network may be left out
+        if self.share:
+            network = self.network.scores(histories, times).log_softmax(1).mul_(self.share)
         return {"network": network, "counted": counted, "popularity": -self.popularity * self.log_counts[None]}
 
     def leave_out_network(self) -> Pooled:

@@ -173,6 +173,11 @@ class Quantizer(ABC):
     name: ClassVar[str]  # In settings, files and records
     label: ClassVar[str]  # In tables and figures
 
+    def __post_init__(self):
+        for name in ("levels", "size"):
+            if (value := getattr(self, name)) < 1:
+                raise InputError(f"{type(self).__name__}: {name} is {value}; it must be at least 1")
+
     def __init_subclass__(cls, name: str = "", label: str = "", **kw: Any):
         super().__init_subclass__(**kw)
         if name:
@@ -235,11 +240,14 @@ def load_quantizer(path: str | Path) -> Quantizer:  # Fitted
 def check_vectors(
     x: Tensor,  # (N, d) embeddings
     size: int,  # Codewords of the largest level
+    width: int | None = None,  # Of the embeddings that the quantizer was fitted on
 ) -> Tensor:  # The same in float32 on the CPU
     "Raise `InputError` for embeddings that no quantizer can use"
     what = ""
     if x.ndim != 2 or not x.numel():
         what = f"found shape {tuple(x.shape)}, need (items, dimensions)"
+    elif width not in (None, x.shape[1]):
+        what = f"{x.shape[1]} dimensions, the quantizer was fitted on {width}; encode the texts with the same encoder"
     elif len(bad := (~torch.isfinite(x)).any(1).nonzero()):
         what = f"{len(bad)} rows are not finite, the first is row {int(bad[0])}; encode the texts again"
     elif size > 1 and (x == x[0]).all():
@@ -289,8 +297,9 @@ class ResidualQuantizer(Quantizer):
         return self
 
     def encode(self, x: Tensor) -> Tensor:
-        r, codes = self.target(check_vectors(x, 1)), []
-        for book in self.learned()["codebooks"]:
+        books = self.learned()["codebooks"]
+        r, codes = self.target(check_vectors(x, 1, books.shape[2])), []
+        for book in books:
             code, r, _ = _residual_step(r, book, self.normalize)
             codes.append(code)
         return torch.stack(codes, 1)

@@ -60,6 +60,7 @@ CHOICES: dict[str, Iterable[str | None]] = {
 # %% ../nbs/40_recipes.ipynb #b42029ad
 def check_recipe(recipe: Recipe) -> None:
     "Raise `InputError` for invalid values and invalid combinations"
+    _check_kinds(recipe)
     for must, (names, fits) in RANGES.items():
         for name in names.split():
             if not fits(value := getattr(recipe, name)):
@@ -71,8 +72,21 @@ def check_recipe(recipe: Recipe) -> None:
         raise InputError(f"recipe: {recipe.heads} heads for a width of {recipe.dim}; take fewer, or tell head_dim")
     if recipe.assignment == "none" and not recipe.uid_residual:
         raise InputError("recipe: with assignment=none and uid_residual=0 all tokens are zero; keep one of the two")
+    if (recipe.item_term or recipe.prior) and not recipe.exact:
+        raise InputError(
+            "recipe: a beam (exact=False) knows only the path through the ID; leave item_term and prior out"
+        )
     if recipe.item_term and (recipe.uid_dim or recipe.normaliser != "catalogue" or recipe.decoding != "catalogue"):
         raise InputError("recipe: an item term needs normaliser=catalogue, decode_over=None and uid_dim=None")
+
+# %% ../nbs/40_recipes.ipynb #5d2c1e05
+def _check_kinds(recipe: Recipe) -> None:
+    "Raise `InputError` for a value of another type than its field"
+    for f in fields(recipe):
+        value, kinds = getattr(recipe, f.name), [k.strip() for k in str(f.type).split("|")]
+        told = "None" if value is None else type(value).__name__
+        if told not in kinds and not (told == "int" and "float" in kinds):
+            raise InputError(f"recipe: {f.name} is {value!r}; it must be {f.type}")
 
 # %% ../nbs/40_recipes.ipynb #555d7f83
 def decoding_softmax(recipe: Recipe) -> str:  # A name in `NORMALISERS`

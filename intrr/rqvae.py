@@ -291,6 +291,7 @@ class RQVAE(GradientTraining, Quantizer, name="rqvae", label="RQ-VAE"):
     released: bool = False  # The network of the reference, `ReferenceAutoEncoder`; it has no warm-up
 
     def __post_init__(self):
+        super().__post_init__()
         self.hidden = tuple(self.hidden)
 
     @classmethod
@@ -321,12 +322,16 @@ class RQVAE(GradientTraining, Quantizer, name="rqvae", label="RQ-VAE"):
         model.load_state_dict(state, assign=True)
         return model.requires_grad_(False).eval()
 
+    def checked(self, x: Tensor) -> Tensor:
+        "Embeddings that the network can read; raises `InputError` for others"
+        return check_vectors(x, 1, self.learned()["encoder.0.weight"].shape[1])
+
     def target(self, x: Tensor) -> Tensor:
-        return self.fitted().target(check_vectors(x, 1))
+        return self.fitted().target(self.checked(x))
 
     def encode(self, x: Tensor) -> Tensor:
         model = self.fitted()
-        return model.quantize(model.latents(check_vectors(x, 1)))[1]
+        return model.quantize(model.latents(self.checked(x)))[1]
 
     def decode(self, codes: Tensor) -> Tensor:
         model = self.fitted()

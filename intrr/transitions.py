@@ -241,8 +241,9 @@ def add_packed_rows(
     "Add the weighted mean of the rows of a history's items; a missing entry counts as 0"
     real = histories >= 0
     back = real.sum(1, keepdim=True) - 1 - torch.arange(histories.shape[1], device=histories.device)
-    weight = (recency**back) * real
-    value = values[histories.clamp(min=0)] * (weight / weight.sum(1, keepdim=True))[..., None]
+    weight = recency ** back.clamp(min=0) * real
+    share = weight / weight.sum(1, keepdim=True).clamp(min=torch.finfo(values.dtype).tiny)  # of an empty history: 0
+    value = values[histories.clamp(min=0)] * share[..., None]
     scores.scatter_add_(1, columns[histories.clamp(min=0)].flatten(1).long(), value.flatten(1))
 
 # %% ../nbs/45_transitions.ipynb #20c8313f
@@ -295,7 +296,7 @@ class _PackedTable(Recommender):
         "The same weighted means; a missing entry counts as 0"
         x = last_items(histories, self.max_len).to(self.base.device)
         out = self.base.repeat(len(x), 1)
-        users = max(1, 2**22 // self.values[x[0]].numel())
+        users = max(1, 2**22 // max(1, self.values.shape[1] * x.shape[1]))
         for part, scores in zip(x.split(users), out.split(users), strict=True):
             add_packed_rows(scores, part, self.columns, self.values, self.recency)
         return out
