@@ -29,7 +29,7 @@ __all__ = ['WordVectors', 'text_neighbours', 'TextFeatures']
 
 # %% ../nbs/14_features.ipynb #da274efd
 _WORD = re.compile(r"\w+")
-_UNSPACED = (
+_UNSPACED = (  # Thai and Lao, Burmese, Khmer; Japanese; Chinese characters
     "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003134f"
 )
 

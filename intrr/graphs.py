@@ -73,7 +73,7 @@ class CompiledTopK:
         compiled: bool = False,  # On a CPU; needs a C++ compiler and half a minute; raises `InputError` if it fails
     ):
         check_beam(k, beam)
-        self.model: SequenceModel = own_parts(model.eval())  # ty: ignore[invalid-assignment]
+        self.model: SequenceModel = own_parts(model.eval())
         self.k, self.beam, self.bf16, self.device = k, beam, precision == "bf16", model.device
         self.histories = F.pad(torch.zeros(batch, 1, dtype=torch.long), (0, length - 1), value=-1).to(self.device)
         searches = beam is None and getattr(model, "bounded", False)  # the number of steps varies: cannot be recorded

@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -73,7 +73,10 @@ def held_tensors(
     return [*weights, *(part.value for part in module.modules() if isinstance(part, WeightCache))]
 
 # %% ../nbs/03_weights.ipynb #99d75528
-def own_parts(module: torch.nn.Module) -> torch.nn.Module:  # Shares the tensors
+_M = TypeVar("_M", bound=torch.nn.Module)
+
+
+def own_parts(module: _M) -> _M:  # Shares the tensors
     "A copy with caches of its own, which other users of the module neither replace nor drop"
     twin = copy.copy(module)
     twin._modules = {name: part and own_parts(part) for name, part in module._modules.items()}
