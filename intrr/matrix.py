@@ -162,6 +162,7 @@ def score_parts(
 
 # %% ../nbs/65_matrix.ipynb #0ba5ae07
 PLAIN = AS_INTRR | {"uid_start": 1.0}  # Fields changed in the plain recipe of SASRec
+CAREFUL = {"dropout": 0.3, "attention_dropout": 0.3, "uid_start": 0.2}  # Fields of SASRec's recipe for IntRR
 
 
 def sasrec_training(
@@ -170,11 +171,14 @@ def sasrec_training(
     seeds: Sequence[int] = (0,),
     negatives: Sequence[int] = (),  # Numbers of sampled items, in the plain recipe
 ) -> list[Experiment]:
-    "SASRec as recommended and with a plain recipe; with `negatives` the plain one, and with a sampled softmax"
+    "SASRec as recommended and plain, and IntRR with an item term as careful; with `negatives` sampled softmaxes"
     base = [Experiment(Setup(data), "sasrec", size_recipe("sasrec", size=size), seed, size) for seed in seeds]
-    drawn = {f"negatives{m}": PLAIN | {"negatives": m} for m in negatives}
-    changed = [with_changes(e, *variant) for e in base for variant in ({"plain": PLAIN} | drawn).items()]
-    return changed if negatives else base + changed
+    if negatives:
+        drawn = {"plain": PLAIN} | {f"negatives{m}": PLAIN | {"negatives": m} for m in negatives}
+        return [with_changes(e, *variant) for e in base for variant in drawn.items()]
+    item = size_recipe("intrr", size=size, parts="item")
+    near = [with_changes(replace(e, model="intrr", recipe=item), "careful", CAREFUL) for e in base]
+    return base + [with_changes(e, "plain", PLAIN) for e in base] + near
 
 # %% ../nbs/65_matrix.ipynb #5e1c0a90
 WHOLE: dict[str, dict[str, dict[str, Any]]] = {  # Matrix: variant: fields of the recipe or the setup
