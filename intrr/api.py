@@ -8,13 +8,14 @@ from __future__ import annotations
 import shutil
 import tempfile
 import weakref
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass, fields, replace
 from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -23,20 +24,36 @@ from torch import Tensor
 
 from .core import InputError, atomic_path, load_json, save_json
 from .data import Dataset, pad_runs, row_batches
-from .experiments import Setup
+from .experiments import Setup, data_fingerprint
 from .newer_data import GrownRun, grow_run, open_with_data
-from .runs import Run
+from .runs import Run, beside_data, weights_path
 from .training import Callbacks
 from .protocols import masks_history
 from .readers import write_folder
 from .recipes import Recipe
-from .recommenders import Recommender
+from .recommenders import Recommender, model_names
 from .pooling import Pooled
 from .resuming import check_replaced, plan_training, setup_seed
 from .sharing import is_shared, open_shared
 
 # %% auto #0
 __all__ = ['ServedModel', 'TrainedModel', 'fit', 'load']
+
+# %% ../nbs/96_front_door.ipynb #5d2c1e11
+def check_asked(users: Any = None, histories: Any = None) -> None:
+    "Raise `InputError` unless users or histories are lists with something in them, and not both"
+    if users is not None and histories is not None:
+        raise InputError("users and histories: give one of the two")
+    for name, of, asked in (("users", "user ids", users), ("histories", "lists of item ids", histories)):
+        if isinstance(asked, str):
+            raise InputError(f"{name}: {asked!r:.40} is text; give a list of {of}")
+        if asked is not None and not len(asked):
+            raise InputError(f"{name}: none; give at least one, or leave {name} out")
+    for i, history in enumerate(histories if histories is not None else ()):
+        if isinstance(history, str) or not isinstance(history, Sized):
+            raise InputError(f"histories, number {i}: {history!r:.40} is no list; give lists of item ids")
+        if not len(history):
+            raise InputError(f"histories, number {i}: empty; give at least one item id")
 
 # %% ../nbs/96_front_door.ipynb #ca2e4bf8
 Asked = tuple[list[Any], Tensor, Tensor | None]  # Names, histories of item rows `(B, T)`, and times `(B, T)`
@@ -49,11 +66,9 @@ def given(
     batch: int = 256,  # Users per batch
 ) -> Iterator[Asked]:
     "Users or histories in batches; raises `InputError` for unknown or empty ones, and for both at once"
+    users = list(users) if isinstance(users, Iterator) else users
+    check_asked(users, histories)
     if histories is not None:
-        if users is not None:
-            raise InputError("users and histories: give one of the two")
-        if empty := [i for i, h in enumerate(histories) if not len(h)]:
-            raise InputError(f"histories, number {empty[0]}: empty; give at least one item id")
         found = [data.rows(h) for h in histories]
         for some in row_batches(torch.tensor([len(h) for h in found]), torch.arange(len(found)), batch):
             rows = torch.nn.utils.rnn.pad_sequence([found[i] for i in some], batch_first=True, padding_value=-1)
@@ -89,6 +104,8 @@ def recommend_batch(
     repeat: bool = False,  # Whether to recommend items of the history too
 ) -> pd.DataFrame:
     "Recommendations as a frame"
+    if not isinstance(k, (int, np.integer)) or k < 1:
+        raise InputError(f"k is {k!r}; it must be a whole number from 1")
     net, n = model.recommender, model.data.n_items
     times = times if net.uses_times else None
     score, rows = net.topk(seen, min(k, n), None if repeat else seen, times)
@@ -126,22 +143,32 @@ def explain_history(
 
 # %% ../nbs/96_front_door.ipynb #dc37f51a
 def copy_run(
-    source: Path,  # A run folder
+    run: Run,
     folder: Path,  # Destination
     overwrite: bool = False,  # Replace an existing run
 ) -> None:
     "Copy to a temporary folder, then rename; raises `InputError` if the destination is not empty or not writable"
+    source, there = run.folder.resolve(), folder.resolve()
     holds = folder.exists() and any(folder.iterdir() if folder.is_dir() else [folder])
     if holds and not (overwrite and (folder / "run.json").exists()):
         raise InputError(f"{folder}: is not empty; name another folder, or replace a run there with overwrite=True")
-    if folder.exists() and folder.samefile(source):
+    if there == source:
         return
+    if there.is_relative_to(source):
+        raise InputError(f"{folder}: is inside the run itself; name a folder outside of {run.folder}")
     try:
-        with tempfile.TemporaryDirectory(dir=folder.resolve().parent, prefix=f".{folder.name}.") as beside:
-            shutil.copytree(source, Path(beside) / "new")
+        there.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=there.parent, prefix=f".{folder.name}.") as beside:
+            new, fresh = Path(beside) / "new", Path(beside) / "fresh"
+            shutil.copytree(source, new)
+            fresh.mkdir()
+            shutil.copymode(fresh, new)  # of a new folder, not of a temporary one
+            if not Path(run.setup.data).resolve().is_relative_to(source):  # the path of the data has changed
+                described = load_json(new / "run.json")
+                save_json({**described, "setup": beside_data(run.setup, there)}, new / "run.json")
             if folder.exists():
                 folder.rename(Path(beside) / "old")
-            (Path(beside) / "new").rename(folder)
+            new.rename(folder)
     except OSError as e:
         raise InputError(f"{folder}: cannot write ({e.strerror or e}); choose another folder") from e
 
@@ -218,6 +245,8 @@ class TrainedModel(ServedModel):
         k: int = 5,
     ) -> pd.DataFrame:  # One row per recommendation: `item`, `title`, `score`, its parts, `because` and `sid`
         "Explain recommendations: the parts of each score, and the history item that contributes most"
+        if user is None and history is None:
+            raise InputError("explain: give a user, or a history of item ids")
         one = given(self.data, None if user is None else [user], None if history is None else [history])
         (_, seen, times) = next(one)
         return explain_history(self, seen, times, k)
@@ -236,7 +265,7 @@ class TrainedModel(ServedModel):
         "Save the run to a folder; raises `InputError` if the folder is not empty"
         if isinstance(self.run, GrownRun):
             raise InputError(f"{self.run.folder}: opened with newer data; save the model without them")
-        copy_run(self.run.folder, Path(folder), overwrite)
+        copy_run(self.run, Path(folder), overwrite)
         self.run = Run.open(folder)
 
 # %% ../nbs/96_front_door.ipynb #3eb495db
@@ -248,16 +277,16 @@ def open_run(
     device: str = "auto",
     progress: bool = True,
 ) -> Run:
-    "The run in a folder, created with a copy of the data if there is none"
-    if isinstance(data, Dataset) and not (folder / "run.json").exists():
+    "The run in a folder, created with a copy of the data if there is none; raises `InputError` for other data"
+    if not isinstance(data, Dataset):
+        return Run.create(folder, Setup(str(Path(data).resolve()), encoder=encoder, seed=seed), device, progress)
+    if not (folder / "run.json").exists():
         write_folder(data, folder / "data" / data.name)
-    source = folder / "data" / data.name if isinstance(data, Dataset) else Path(data)
-    setup = Setup(str(source.resolve()), encoder=encoder, seed=seed)
-    run = Run.create(folder, setup, device, progress)
-    if isinstance(data, Dataset):
-        described = load_json(folder / "run.json")
-        described["setup"]["data"] = f"data/{data.name}"
-        save_json(described, folder / "run.json")
+    source = folder / "data" / data.name
+    run = Run.create(folder, Setup(str(source.resolve()), encoder=encoder, seed=seed), device, progress)
+    told, known = ((data_fingerprint(d), [*map(str, d.users)]) for d in (data, run.dataset))
+    if told != known:
+        raise InputError(f"{folder}: holds a run of other data of that name; name another folder")
     return run
 
 # %% ../nbs/96_front_door.ipynb #48fa1962
@@ -271,6 +300,13 @@ def changed_recipe(
         like = get_close_matches(strange[0], known, 1)
         raise InputError(f"recipe: no field '{strange[0]}'; {f'is it {like[0]}?' if like else ', '.join(known)}")
     return replace(recipe, **changes)
+
+# %% ../nbs/96_front_door.ipynb #5d2c1e12
+def check_data(data: Any) -> None:
+    "Raise `InputError` for what is neither a dataset nor a folder"
+    if not isinstance(data, (Dataset, str, Path)):
+        what = "make a dataset with intrr.Dataset.from_frame(log, items), or name its folder"
+        raise InputError(f"data: {type(data).__name__} is no dataset; {what}")
 
 # %% ../nbs/96_front_door.ipynb #688b4f34
 def fit(
@@ -289,6 +325,7 @@ def fit(
     **changes: Any,  # Fields of the recipe, such as `epochs=5`
 ) -> TrainedModel:
     "Semantic IDs and training with the recommended recipe; raises `InputError` for a folder with another run"
+    check_data(data)
     here = Path(folder or tempfile.mkdtemp(prefix="intrr-"))
     check_replaced(here, model, resume, overwrite)
     run = open_run(here, data, encoder, setup_seed(here, seed, resume), device, progress)
@@ -308,6 +345,8 @@ def load(
     device: str = "auto",
 ) -> TrainedModel:
     "Open a saved or shared model; raises `InputError` if there is no run, or more than one model"
+    if data is not None:
+        check_data(data)
     shared = is_shared(folder)
     if not shared:
         run, newer = open_with_data(folder, data)
@@ -319,6 +358,8 @@ def load(
         there = ", ".join(run.trained) or "none"
         raise InputError(f"{folder}: trained models: {there}; tell which one with model=")
     name = model or run.trained[0]
+    if name not in model_names(trained=False):
+        weights_path(run, name)
     found = TrainedModel(run if newer is None else grow_run(run, newer, name, device), name, device)
     if shared:
         weakref.finalize(found, shutil.rmtree, run.folder, ignore_errors=True)

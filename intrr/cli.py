@@ -114,6 +114,9 @@ def _close_output() -> None:
     if sys.stdout is sys.__stdout__:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
+# %% ../nbs/99_cli.ipynb #5d2c1e14
+_ON_RETURN = "train and run continue with --resume; tune, matrix and bench with the same command"
+
 # %% ../nbs/99_cli.ipynb #7581f6e7
 @contextmanager
 def stopped_by_signals() -> Generator[None]:
@@ -123,7 +126,7 @@ def stopped_by_signals() -> Generator[None]:
         return
 
     def stop(number: int, frame: Any) -> None:
-        print(f"intrr: stopped by {signal.Signals(number).name}; continue with --resume", file=sys.stderr)
+        print(f"intrr: stopped by {signal.Signals(number).name}; {_ON_RETURN}", file=sys.stderr)
         raise SystemExit(128 + number)
 
     before = {s: signal.signal(s, stop) for s in (signal.SIGTERM, signal.SIGHUP)}
@@ -155,8 +158,7 @@ def main(
         _close_output()
         return 2
     except KeyboardInterrupt:
-        how = "the last checkpoint is kept, continue with --resume; a matrix continues without it"
-        print(f"intrr: stopped; {how}", file=sys.stderr)
+        print(f"intrr: stopped; {_ON_RETURN}", file=sys.stderr)
         return 130
 
 # %% ../nbs/99_cli.ipynb #17b214a4

@@ -26,11 +26,12 @@ from .importing import import_data
 from .matrix import make_matrix, matrix_state, run_matrix, stage_one, take_part
 from .new_items import add_items
 from .newer_data import grow_run, open_with_data
+from .protocols import masks_history
 from .recipes import change_recipe
 from .recommenders import model_names
 from .records import Results, table
 from .report import describe_items, recommend_after, recommendation_text, results_table, write_report
-from .resuming import check_model, check_replaced, default_parts, setup_seed, started_model
+from .resuming import check_model, check_replaced, default_parts, setup_seed, started_model, started_training
 from .runs import Run, evaluate_baseline, latest_run, run_folder, run_from_sids, train_planned, weights_origin
 from .search import best_words, ended_trials, search_recipe, search_space, study_seed
 from .sharing import push_run
@@ -155,8 +156,23 @@ def tune(
     study = search_recipe(here, model, base, spans, trials, seed, device, overwrite=overwrite)
     words, seed = best_words(study), study_seed(study)
     print(f"{len(ended_trials(study))} trials, best validation Recall@10 {study.best_value:.4f}, reached again by")
+    there = model in here.trained or started_training(here.folder, model)
     more = [f"--{name} {value}" for name, value in (("size", size), ("parts", parts), ("seed", seed or None)) if value]
-    print(" ".join(["intrr train", str(here.folder), "--model", model, *more, "--recipe", *recipe, *words]))
+    print(
+        " ".join(
+            [
+                "intrr train",
+                str(here.folder),
+                "--model",
+                model,
+                *["--overwrite"] * bool(there),
+                *more,
+                "--recipe",
+                *recipe,
+                *words,
+            ]
+        )
+    )
     best = {"validation_recall@10": study.best_value, "recipe": words}
     return {"run": here.folder, "model": model, "trials": len(ended_trials(study)), "best": best}
 
@@ -166,7 +182,7 @@ def evaluate(
     run: Positional[Path | None] = None,  # Run folder; default: the newest one under runs, or none with --data
     model: str = "intrr",  # A trained model, or popularity, counts, knn, similarity or transitions
     data: str | None = None,  # Dataset folder, or synthetic; with a run, where its data are now; default: the run's
-    ties: int = 0,  # Seed of the second evaluation of an untrained model, with ties shuffled
+    ties: int | None = None,  # With --data: seed of the second evaluation, with ties shuffled; default: 0
     protocol: str | None = None,  # With --data: leave-one-out, shuffled, last-day, temporal, cold; default: two orders
     fit: str = "train",  # With --data: train, or train+valid to fit again after the constants are chosen
     device: str = "auto",  # cpu, cuda, cuda:1, …; auto: the GPU if there is one
@@ -174,10 +190,10 @@ def evaluate(
 ) -> dict[str, Any]:  # The record
     "Score the test split: Recall, NDCG and MRR over the full catalogue, with and without the history masked"
     pick_device(device)
-    if (protocol, fit) != (None, "train") and (data is None or run is not None):
-        raise InputError("--protocol and --fit are for what needs no training; give --data and no run folder")
+    if (protocol, fit, ties) != (None, "train", None) and (data is None or run is not None):
+        raise InputError("--protocol, --fit and --ties are for what needs no training; give --data and no run folder")
     if data is not None and run is None:
-        record = evaluate_baseline(model, data, ties, protocol=protocol, fit=fit)
+        record = evaluate_baseline(model, data, ties or 0, protocol=protocol, fit=fit)
     else:
         record = Run.open(run or latest_run(), data).evaluate(model, device)
     print(results_table([record]).to_string(index=False))
@@ -297,7 +313,7 @@ def run(
     parts: str | None = None,  # ids, item, text or all (with transition counts); default: all if available, else ids
     recipe: tuple[str, ...] = (),  # Fields to change for all models, such as epochs=5; default: none
     seed: int | None = None,  # Seed of quantizer, weights, batches and dropout; default: 0, or with --resume the run's
-    resume: bool = False,  # Continue a stopped run in this folder, with its recipes and seed
+    resume: bool = False,  # Continue a stopped run with its seed, begun trainings with their recipes; repeat --recipe
     overwrite: bool = False,  # Replace existing trainings
     keep: int = 0,  # Also keep the weights of every KEEP-th epoch, for the explorer's dial; 0: none
     device: str = "auto",  # cpu, cuda, cuda:1, …; auto: the GPU if there is one
@@ -307,6 +323,8 @@ def run(
     pick_device(device)
     if not models:
         raise InputError("models: none; name what to train, such as --models intrr sasrec")
+    if twice := [name for i, name in enumerate(models) if name in models[:i]]:
+        raise InputError(f"models: {twice[0]} is named twice; name each model once")
     for name in models:
         check_model(name, size, recipe, parts)
         check_replaced(out or run_folder(data), name, resume, overwrite)
@@ -328,7 +346,7 @@ def run(
 def quickstart(
     out: Path = Path("runs/quickstart"),  # Run folder
     seed: int | None = None,  # Seed of everything; default: 0, or with --resume the run's
-    resume: bool = False,  # Continue a stopped run in this folder, with its recipes and seed
+    resume: bool = False,  # Continue a stopped run in this folder, with its seed
     overwrite: bool = False,  # Replace existing trainings
     device: str = "auto",  # cpu, cuda, cuda:1, …; auto: the GPU if there is one
     json: bool = False,  # Print one JSON object
@@ -362,7 +380,9 @@ def matrix(
     ran = [] if list_ else run_matrix(cells, kept, work, device, rerun=rerun)
     done, left, seconds = matrix_state(cells, kept, rerun)
     if done and not list_:
-        print(table(list(done.values()), f"{cells[0].setup.order}/masked").round(4).to_string())
+        mask = "masked" if masks_history(cells[0].setup.open()) else "unmasked"
+        print(f"history {mask}:")
+        print(table(list(done.values()), f"{cells[0].setup.order}/{mask}").round(4).to_string())
     print("".join(f"{'to do' if list_ else 'locked by another process'}: {e.name}\n" for e in left), end="")
 
     print(f"{len(done)} of {len(cells)} done" + (f", about {duration_text(seconds)} left" if seconds else ""))
@@ -389,6 +409,10 @@ def bench(
     "Measure training steps and requests on this machine; rows with a record are skipped"
     where = pick_device(device)
     threads = threads or environment()["cores"]
+    if list_ and run:  # without a list, what follows checks them
+        Run.open(run, data)
+    elif list_ and data:
+        Setup(data).open()
     source = Source(data, str(run) if run else None)
     rows = plan_benches(what, size, only, source.trained("intrr"), where.type == "cuda")
     if not list_ and data:

@@ -66,7 +66,7 @@ def _said_of_files(error: InputError, interactions: Path, items: Path) -> InputE
     "The same error with the names of the files, and rows counted from 1 below the header"
     text = re.sub(r"\b(interactions|items), row (\d+)", lambda m: f"{m[1]}, row {int(m[2]) + 1}", str(error))
     for ours, path in (("interactions", interactions), ("items", items)):
-        text = re.sub(rf"^{ours}\b", str(path).replace("\\", r"\\"), text)
+        text = re.sub(rf"^{ours}(?=[,:])", str(path).replace("\\", r"\\"), text)
         text = re.sub(rf"\({ours}, row", f"({path.name}, row".replace("\\", r"\\"), text)
     return InputError(text.replace("min_history=3", "--min-history 3 (min_history=3)"))
 

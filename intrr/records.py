@@ -190,7 +190,12 @@ def kept_record(
     path = results.path({"dataset": e.dataset, "name": e.name})
     if not path.exists():
         return None
-    found = load_json(path)
+    try:
+        found = load_json(path)
+    except InputError:
+        if rerun:  # a damaged record is replaced
+            return None
+        raise
     if changes := e.changes(found):
         if rerun:
             return None

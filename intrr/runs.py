@@ -5,6 +5,7 @@
 # %% ../nbs/64_runs.ipynb #74854ffc
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext, suppress
@@ -52,6 +53,19 @@ def check_own_files(
         except InputError as e:
             raise InputError(f"{folder}: {path.name} is there and not of a run; choose another folder") from e
 
+# %% ../nbs/64_runs.ipynb #5d2c1e10
+def beside_data(setup: Setup, folder: Path) -> Setup:
+    "The setup of a run with the path of its data from its folder, so that it can be opened from anywhere"
+    if setup.data == "synthetic":
+        return setup
+    return replace(setup, data=os.path.relpath(Path(setup.data).resolve(), folder.resolve()))
+
+
+def same_setup(a: Setup, b: Setup) -> bool:
+    "Whether two setups are equal, however the path of the data is written"
+    one, other = (s if s.data == "synthetic" else replace(s, data=str(Path(s.data).resolve())) for s in (a, b))
+    return one == other
+
 # %% ../nbs/64_runs.ipynb #0826ea8f
 def write_run(folder: Path, setup: Setup, device: str = "auto", progress: bool = True) -> tuple[Dataset, SemanticIDs]:
     "Stage 1: write quantizer, Semantic IDs and `run.json`; raises `InputError` for foreign files in the folder"
@@ -62,10 +76,13 @@ def write_run(folder: Path, setup: Setup, device: str = "auto", progress: bool =
     sids = quantizer.sids(x, dataset=dataset.name)
     quantizer.save(folder / "quantizer.safetensors")
     sids.save(folder / "sids.safetensors")
-    save_json({"setup": setup, "data": data_fingerprint(dataset)}, folder / "run.json")
+    save_json({"setup": beside_data(setup, folder), "data": data_fingerprint(dataset)}, folder / "run.json")
     return dataset, sids
 
 # %% ../nbs/64_runs.ipynb #67449d71
+_WITH_DATA = ("recommend", "evaluate", "page")  # Commands to which the place of a run's data can be given
+
+
 def read_setup(folder: Path, data: str | Path | None = None) -> tuple[Setup, str]:
     "Read setup and fingerprint of the data, which may be elsewhere now; raises `InputError` for an invalid `run.json`"
     if not (folder / "run.json").exists():
@@ -75,10 +92,14 @@ def read_setup(folder: Path, data: str | Path | None = None) -> tuple[Setup, str
     meta = load_json(folder / "run.json")
     try:
         within = folder / meta["setup"]["data"]
-        source = str(data or (within if within.is_dir() else meta["setup"]["data"]))
-        return Setup(**meta["setup"] | {"data": source}), meta["data"]
+        source = str(data or (within.resolve() if within.is_dir() else meta["setup"]["data"]))
+        setup = Setup(**meta["setup"] | {"data": source})
     except (KeyError, TypeError) as e:
         raise InputError(f"{folder / 'run.json'}: not the description of a run ({e}); make the run again") from e
+    if not data and source != "synthetic" and not Path(source).is_dir():
+        how = f"put them there, or open the run with data= in Python (--data of {', '.join(_WITH_DATA)})"
+        raise InputError(f"{folder}: its data '{source}' are not there; {how}")
+    return setup, meta["data"]
 
 # %% ../nbs/64_runs.ipynb #cfd1916b
 def read_run(folder: Path, data: str | Path | None = None) -> tuple[Setup, Dataset, SemanticIDs]:
@@ -107,7 +128,7 @@ class _OpenFolder:
         "Make the IDs and write the folder; an existing folder is opened if its setup is the same, else refused"
         if not ((folder := Path(folder)) / "run.json").exists():
             return cls(folder, setup, *write_run(folder, setup, device, progress))
-        if (run := cls.open(folder)).setup != setup:
+        if not same_setup((run := cls.open(folder)).setup, setup):
             raise InputError(f"{folder}: holds a run of another setup ({run.setup}); name another folder or remove it")
         return run
 
@@ -209,6 +230,8 @@ def train_in_folder(
     callbacks: Callbacks = (),  # As for `train_network`
 ) -> Progress:
     "Train a model, and write its best weights and, if the recipe has a prior, the pooled counts"
+    weights = run.folder / f"{model}.safetensors"
+    before = load_tensors(weights)[1]["progress"]["best_epoch"] if resume and weights.exists() else None
     check, features = checkpoint_path(run.folder, model), run_features(run, recipe.text, device, progress)
     if first_process() and not resume:  # remove files of the replaced training, except its weights
         shutil.rmtree(run.folder / f"{model}-epochs", ignore_errors=True)
@@ -216,12 +239,13 @@ def train_in_folder(
     how = check, resume, device, progress, epoch_saver(run, model, recipe, seed, keep), features, callbacks
     net, meta = train_model(model, recipe, run.sids, run.dataset, seed, *how)
     if first_process():
-        for name in () if resume else (f"{model}.json", f"{model}.ranks.safetensors"):  # of the previous weights
-            (run.folder / name).unlink(missing_ok=True)
+        if before != meta["progress"].best_epoch:  # the record is of other weights
+            for name in (f"{model}.json", f"{model}.ranks.safetensors"):
+                (run.folder / name).unlink(missing_ok=True)
         if recipe.prior:
             pooled = pool_with_transitions(net, run.dataset, known_transitions(run, besides=model))
             save_pooled(pooled, run.folder / f"{model}.pool.safetensors")
-        save_tensors(net.state_dict(), run.folder / f"{model}.safetensors", meta)
+        save_tensors(net.state_dict(), weights, meta)
     return meta["progress"]
 
 # %% ../nbs/64_runs.ipynb #64772bfa
@@ -318,9 +342,9 @@ def run_from_sids(
     if not (folder / "run.json").exists():
         check_own_files(folder)
         sids.save(folder / "sids.safetensors")
-        save_json({"setup": setup, "data": data_fingerprint(dataset)}, folder / "run.json")
+        save_json({"setup": beside_data(setup, folder), "data": data_fingerprint(dataset)}, folder / "run.json")
         return Run(folder, setup, dataset, sids)
-    if (run := Run.open(folder)).setup != setup or not torch.equal(run.sids.codes, sids.codes):
+    if not same_setup((run := Run.open(folder)).setup, setup) or not torch.equal(run.sids.codes, sids.codes):
         raise InputError(f"{folder}: holds a run with other IDs or another setup; name another folder or remove it")
     return run
 

@@ -100,9 +100,10 @@ def same_ranking(tab, explorer, histories, k=20):
         return [rows, rows.map(row => scores[row]), chances.map(c => c.path), page.ranker.lifts(parts, rows)];
     })"""
     for history, (rows, scores, path, lifts) in zip(histories, tab.evaluate(ask % k, histories), strict=True):
-        want = rank_items(explorer.model, history)
+        want = rank_items(explorer.model, history, explorer.repeats)
         best = want.scores[want.order[: len(rows)]]
-        assert len(rows) == min(k, explorer.model.n_items - len(set(history)))
+        left_out = 0 if explorer.repeats else len(set(history))
+        assert len(rows) == min(k, explorer.model.n_items - left_out)
         assert torch.allclose(torch.tensor(scores), best.float(), atol=1e-2), history
         assert torch.allclose(want.scores[rows], best, atol=1e-2), history  # other items only where scores are so near
         factors = path_probabilities(explorer.run.sids, want.scores.double().softmax(0), torch.tensor(rows))
@@ -164,6 +165,16 @@ def test_other_recipes(browser, explorer, tmp_path, recipe):
         for ours, theirs in zip(p, net.redistribute(torch.tensor([row])).logits, strict=True):
             assert torch.allclose(torch.tensor(ours), theirs[0].softmax(0), atol=1e-2)
     assert tab.wrong == []
+
+
+@in_browser
+def test_people_who_repeat_items(browser, explorer, tmp_path):
+    keeps = replace(explorer)
+    vars(keeps)["repeats"] = True  # as if people repeated items in these data
+    write_page(page_files(keeps, "pca"), tmp_path / "page")
+    tab = opened(browser, tmp_path / "page")
+    same_ranking(tab, keeps, [[3, 5, 3], list(range(9))], k=200)
+    tab.close()
 
 
 @in_browser

@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import pandas as pd
@@ -23,6 +24,7 @@ from ..co_occurrence import co_occurring_items
 from ..health import category_labels
 from ..intrr_model import IntRR
 from ..pooling import Pooled
+from ..protocols import masks_history
 from ..ran import Redistribution
 from ..readers import write_folder
 from ..recipes import Recipe
@@ -155,6 +157,11 @@ class Explorer:
     def network(self) -> Recommender:
         "The model without transition counts"
         return network_of(self.model)
+
+    @cached_property
+    def repeats(self) -> bool:
+        "Whether users repeat items, so that the ranking includes those of the history"
+        return not masks_history(self.run.dataset)
 
     @classmethod
     def open(cls, run: Run | str | Path, model: str = "intrr", device: str = "cpu") -> Explorer:

@@ -438,7 +438,7 @@ class Ranker {
     return this.backbone.last(x, recent.length);
   }
 
-  // every item scored after a history, by part; what the history holds is left out
+  // every item scored after a history, by part; what the history holds is left out, unless people repeat items
   rank(history, k = 20) {
     const h = this.state(history);
     const parts = { path: this.path(h) };
@@ -450,7 +450,7 @@ class Ranker {
       parts.counted = this.counted(history);
       for (let i = 0; i < this.n; i++) scores[i] = share * (scores[i] - total) + parts.counted[i];
     }
-    for (const row of history) scores[row] = Number.NEGATIVE_INFINITY;
+    if (!this.facts.repeats) for (const row of history) scores[row] = Number.NEGATIVE_INFINITY;
     return { scores, parts, rows: best(scores, k) };
   }
 

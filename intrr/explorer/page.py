@@ -286,7 +286,7 @@ def page_files(
     model, net = explorer.model, page_network(explorer.model)
     assert explorer.red is not None and explorer.tokens is not None
     tables = network_tensors(net, explorer.red.codes)
-    settings = network_settings(net) | {"prior": None}
+    settings = network_settings(net) | {"prior": None, "repeats": explorer.repeats}
     if isinstance(model, Pooled):
         prior = rebuilt_prior(explorer.run, model)
         tables |= counted_tensors(prior, model)

@@ -38,20 +38,22 @@ class Ranking:
 def rank_items(
     model: Recommender,
     history: Sequence[int],  # Item rows, oldest first
+    repeats: bool = False,  # Whether items of the history are ranked too; else they come last
 ) -> Ranking:
     "Score and sort; raises `InputError` for an empty history or an unknown item"
     net = network_of(model)
     weights = net.parameters() if isinstance(net, torch.nn.Module) else ()
     constants = tuple(model.constants.values()) if isinstance(model, Pooled) else ()
-    return _rank(model, tuple(history), (*constants, *((w.data_ptr(), w._version) for w in weights)))
+    return _rank(model, tuple(history), repeats, (*constants, *((w.data_ptr(), w._version) for w in weights)))
 
 # %% ../../nbs/91_ranking.ipynb #71a9da63
 @lru_cache(maxsize=4)
-def _rank(model: Recommender, history: tuple[int, ...], version: tuple[object, ...]) -> Ranking:
+def _rank(model: Recommender, history: tuple[int, ...], repeats: bool, version: tuple[object, ...]) -> Ranking:
     past = torch.tensor([history], dtype=torch.long)
     check_histories(past, model.n_items)
     with torch.no_grad():
-        scores = model.scores(past)[0].cpu().index_fill(0, past[0], -torch.inf)
+        scores = model.scores(past)[0].cpu()
+    scores = scores if repeats else scores.index_fill(0, past[0], -torch.inf)
     order = scores.argsort(descending=True, stable=True)
     rank = torch.empty_like(order).scatter_(0, order, torch.arange(1, len(order) + 1))
     return Ranking(past, scores, order, rank)
@@ -142,12 +144,12 @@ def lost_level(
 
 # %% ../../nbs/91_ranking.ipynb #240e4058
 def beam_items(model: Recommender, ranking: Ranking, width: int) -> list[int]:
-    "The items that a beam would return, best first, without the history; none if the model has no beam"
+    "The items that a beam would return, best first, without those left out of the ranking; none without a beam"
     if not isinstance(model, IntRR) or not has_beam(model):
         return []
     step = model.scorer.next_logits(model.user_states(ranking.history))
     rows = beam_search(model.sids, step, width, width, model.recipe.decoding)[1][0].tolist()
-    return [row for row in rows if row >= 0 and row not in ranking.history[0]]
+    return [row for row in rows if row >= 0 and ranking.scores[row] > -torch.inf]
 
 # %% ../../nbs/91_ranking.ipynb #e26bd603
 def top_items(
@@ -159,7 +161,7 @@ def top_items(
 ) -> pd.DataFrame:  # row, score, p, path; lifts; was (rank, or None); beam (place, or None), lost (level from 1, or 0)
     "The exact top `k`, or fewer if few items remain; raises `InputError` for an empty history or an unknown item"
     model = explorer.model
-    now = rank_items(model, history)
+    now = rank_items(model, history, explorer.repeats)
     top = now.order[:k]
     top = top[now.scores[top] > -torch.inf]
     out = pd.DataFrame({"row": top.tolist(), "score": now.scores[top].tolist()})
@@ -168,7 +170,7 @@ def top_items(
         out["p"], out["path"] = p[top].tolist(), path_probabilities(explorer.run.sids, p, top).tolist()
     if len(parts := part_scores(model, now.history)) > 1:
         out["lifts"] = part_lifts(parts, top).to_dict("records")
-    out["was"] = rank_items(model, before).rank[top].tolist() if before else None
+    out["was"] = rank_items(model, before, explorer.repeats).rank[top].tolist() if before else None
     return out.assign(**_beside_beam(model, now, top, width))
 
 # %% ../../nbs/91_ranking.ipynb #71d9292a

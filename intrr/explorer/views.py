@@ -178,7 +178,7 @@ def _held_out(explorer: Explorer, state: State) -> Markup | None:
     if state.user is None or (target := explorer.run.dataset.test().target) is None:
         return None
     row = int(target[state.user])
-    rank = rank_items(explorer.model, state.history).rank[row]
+    rank = rank_items(explorer.model, state.history, explorer.repeats).rank[row]
     head = tag("h4", "Bought next", tag("small", f"rank {rank:,} of {explorer.model.n_items:,}"))
     return tag("div", head, item_line(explorer, row))
 
@@ -254,8 +254,10 @@ def _gone(explorer: Explorer, state: State, k: int) -> list[Markup]:
     "Items that the last change has pushed out of the best"
     if not state.before:
         return []
-    now, old = (rank_items(explorer.model, rows) for rows in (state.history, state.before))
-    rows = [row for row in old.order[:k].tolist() if now.rank[row] > k and row not in state.history]
+    now, old = (rank_items(explorer.model, rows, explorer.repeats) for rows in (state.history, state.before))
+    rows = [
+        row for row in old.order[:k].tolist() if now.rank[row] > k and (explorer.repeats or row not in state.history)
+    ]
     moves = [tag("span", _move(int(now.rank[r]), int(old.rank[r]), True), cls="moved far") for r in rows]
     lines = [item_line(explorer, row, first=move) for row, move in zip(rows, moves, strict=True)]
     return [tag("h4", "No longer among them"), *lines] if lines else []
@@ -265,7 +267,7 @@ def _beam_part(explorer: Explorer, state: State, best: pd.DataFrame) -> list[Any
     "The items that a beam would return instead of those it misses"
     if "lost" not in best:
         return []
-    ranking = rank_items(explorer.model, state.history)
+    ranking = rank_items(explorer.model, state.history, explorer.repeats)
     found = beam_items(explorer.model, ranking, state.width)[: len(best)]
     missed, short = int(best["beam"].isna().sum()), len(best) - len(found)
     slider = tag("input", type="range", min=1, max=100, value=state.width, do="width", aria_label="beam width")
