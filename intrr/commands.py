@@ -74,10 +74,9 @@ def import_(
     "Make a dataset folder from tables (CSV, parquet, JSON lines), RecBole, MovieLens, Amazon or GRID files"
     if out is None:
         raise InputError("import: name the dataset folder to be made, such as --out data/shop")
-    columns = {"user": user, "item": item, "time": time, "id": id}
     said = tuple(column for words in text for column in words.split(",") if column)
-    how: dict[str, Any] = {"min_history": min_history, "core": core, "columns": columns | {"text": said}}
-    data = import_data(paths, out, overwrite, name=out.name, **how)
+    columns = {"user": user, "item": item, "time": time, "id": id, "text": said}
+    data = import_data(paths, out, overwrite, name=out.name, min_history=min_history, core=core, columns=columns)
     print(f"{data}\n\nwritten to {out}; continue with: intrr run --data {out}")
     return {"data": out, "users": data.n_users, "items": data.n_items, "interactions": data.n_interactions}
 
@@ -156,25 +155,11 @@ def tune(
     study = search_recipe(here, model, base, spans, trials, seed, device, overwrite=overwrite)
     words, seed = best_words(study), study_seed(study)
     print(f"{len(ended_trials(study))} trials, best validation Recall@10 {study.best_value:.4f}, reached again by")
-    there = model in here.trained or started_training(here.folder, model)
     more = [f"--{name} {value}" for name, value in (("size", size), ("parts", parts), ("seed", seed or None)) if value]
-    print(
-        " ".join(
-            [
-                "intrr train",
-                str(here.folder),
-                "--model",
-                model,
-                *["--overwrite"] * bool(there),
-                *more,
-                "--recipe",
-                *recipe,
-                *words,
-            ]
-        )
-    )
-    best = {"validation_recall@10": study.best_value, "recipe": words}
-    return {"run": here.folder, "model": model, "trials": len(ended_trials(study)), "best": best}
+    more += ["--overwrite"] if model in here.trained or started_training(here.folder, model) else []
+    print(" ".join([f"intrr train {here.folder} --model {model}", *more, "--recipe", *recipe, *words]))
+    found = {"trials": len(ended_trials(study)), "best": {"validation_recall@10": study.best_value, "recipe": words}}
+    return {"run": here.folder, "model": model, **found}
 
 # %% ../nbs/98_commands.ipynb #4313f078
 @command("runs/beauty --model intrr")
@@ -192,10 +177,10 @@ def evaluate(
     pick_device(device)
     if (protocol, fit, ties) != (None, "train", None) and (data is None or run is not None):
         raise InputError("--protocol, --fit and --ties are for what needs no training; give --data and no run folder")
-    if data is not None and run is None:
-        record = evaluate_baseline(model, data, ties or 0, protocol=protocol, fit=fit)
-    else:
+    if data is None or run is not None:
         record = Run.open(run or latest_run(), data).evaluate(model, device)
+    else:
+        record = evaluate_baseline(model, data, ties or 0, protocol=protocol, fit=fit)
     print(results_table([record]).to_string(index=False))
     return record
 
@@ -255,10 +240,9 @@ def export(
     if out is None:
         raise InputError("export: name the file to be made, such as --out beauty.onnx")
     here = Run.open(run or latest_run())
-    origin = weights_origin(model, here.sids, here.dataset)
-    titles = [here.dataset.title(row) for row in range(here.dataset.n_items)]
-    about = {"data": here.dataset.name, "model": model, "origin": origin, "titles": titles}
-    beside = save_export(here.load(model, "cpu")[0], out, here.dataset.items["id"].tolist(), k, about)
+    data, origin = here.dataset, weights_origin(model, here.sids, here.dataset)
+    about = {"data": data.name, "model": model, "origin": origin, "titles": [*map(data.title, range(data.n_items))]}
+    beside = save_export(here.load(model, "cpu")[0], out, data.items["id"].tolist(), k, about)
     print(f"{out} ({out.stat().st_size / 1e6:.1f} MB) and {beside}")
     return {"program": out, "settings": beside, "bytes": out.stat().st_size}
 
@@ -321,10 +305,10 @@ def run(
 ) -> dict[str, Any]:  # The folder, and the records
     "From data to a report: Semantic IDs, training, evaluation with baselines, recommendations, figure"
     pick_device(device)
-    if not models:
-        raise InputError("models: none; name what to train, such as --models intrr sasrec")
-    if twice := [name for i, name in enumerate(models) if name in models[:i]]:
-        raise InputError(f"models: {twice[0]} is named twice; name each model once")
+    if len(set(models)) < max(1, len(models)):
+        raise InputError(
+            f"models: {' '.join(models) or 'none'}; name what to train, each once, as --models intrr sasrec"
+        )
     for name in models:
         check_model(name, size, recipe, parts)
         check_replaced(out or run_folder(data), name, resume, overwrite)
@@ -381,10 +365,8 @@ def matrix(
     done, left, seconds = matrix_state(cells, kept, rerun)
     if done and not list_:
         mask = "masked" if masks_history(cells[0].setup.open()) else "unmasked"
-        print(f"history {mask}:")
-        print(table(list(done.values()), f"{cells[0].setup.order}/{mask}").round(4).to_string())
+        print(f"history {mask}:\n{table([*done.values()], f'{cells[0].setup.order}/{mask}').round(4).to_string()}")
     print("".join(f"{'to do' if list_ else 'locked by another process'}: {e.name}\n" for e in left), end="")
-
     print(f"{len(done)} of {len(cells)} done" + (f", about {duration_text(seconds)} left" if seconds else ""))
     states = [{"name": e.name, "done": e.name in done} for e in cells]
     return {"matrix": name, "results": results, "experiments": states, "ran": ran, "seconds_left": seconds}
@@ -409,10 +391,6 @@ def bench(
     "Measure training steps and requests on this machine; rows with a record are skipped"
     where = pick_device(device)
     threads = threads or environment()["cores"]
-    if list_ and run:  # without a list, what follows checks them
-        Run.open(run, data)
-    elif list_ and data:
-        Setup(data).open()
     source = Source(data, str(run) if run else None)
     rows = plan_benches(what, size, only, source.trained("intrr"), where.type == "cuda")
     if not list_ and data:

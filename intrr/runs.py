@@ -63,7 +63,7 @@ def beside_data(setup: Setup, folder: Path) -> Setup:
 
 def same_setup(a: Setup, b: Setup) -> bool:
     "Whether two setups are equal, however the path of the data is written"
-    one, other = (s if s.data == "synthetic" else replace(s, data=str(Path(s.data).resolve())) for s in (a, b))
+    one, other = (replace(s, data=str(Path(s.data).resolve())) for s in (a, b))
     return one == other
 
 # %% ../nbs/64_runs.ipynb #0826ea8f
@@ -80,9 +80,6 @@ def write_run(folder: Path, setup: Setup, device: str = "auto", progress: bool =
     return dataset, sids
 
 # %% ../nbs/64_runs.ipynb #67449d71
-_WITH_DATA = ("recommend", "evaluate", "page")  # Commands to which the place of a run's data can be given
-
-
 def read_setup(folder: Path, data: str | Path | None = None) -> tuple[Setup, str]:
     "Read setup and fingerprint of the data, which may be elsewhere now; raises `InputError` for an invalid `run.json`"
     if not (folder / "run.json").exists():
@@ -97,7 +94,7 @@ def read_setup(folder: Path, data: str | Path | None = None) -> tuple[Setup, str
     except (KeyError, TypeError) as e:
         raise InputError(f"{folder / 'run.json'}: not the description of a run ({e}); make the run again") from e
     if not data and source != "synthetic" and not Path(source).is_dir():
-        how = f"put them there, or open the run with data= in Python (--data of {', '.join(_WITH_DATA)})"
+        how = "put them there, or open the run with data= in Python (--data of recommend, evaluate and page)"
         raise InputError(f"{folder}: its data '{source}' are not there; {how}")
     return setup, meta["data"]
 
