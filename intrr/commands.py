@@ -306,9 +306,7 @@ def run(
     "From data to a report: Semantic IDs, training, evaluation with baselines, recommendations, figure"
     pick_device(device)
     if len(set(models)) < max(1, len(models)):
-        raise InputError(
-            f"models: {' '.join(models) or 'none'}; name what to train, each once, as --models intrr sasrec"
-        )
+        raise InputError(f"models: {' '.join(models) or 'none'}; name what to train once each, as --models intrr flat")
     for name in models:
         check_model(name, size, recipe, parts)
         check_replaced(out or run_folder(data), name, resume, overwrite)
