@@ -339,7 +339,7 @@ def quickstart(
 # %% ../nbs/98_commands.ipynb #b78d74fe
 @command("table1 --data path/to/beauty --seeds 0 1 2")
 def matrix(
-    name: Positional[str] = "table1",  # table1, ablations, parts, sasrec, sampled, short, ids, items or sources
+    name: Positional[str] = "table1",  # table1, ablations, parts, sasrec, sampled, short, ids, mixed, items or sources
     data: str = "synthetic",  # Dataset folder, or synthetic, the embedded catalogue
     size: str = "laptop",  # recommended, laptop, large, published or trial
     seeds: tuple[int, ...] = (0,),  # Seeds of weights, batches and dropout

@@ -25,7 +25,7 @@ from torch import Tensor
 from .core import InputError, load_tensors, save_tensors
 
 # %% auto #0
-__all__ = ['WordVectors', 'text_neighbours', 'TextFeatures']
+__all__ = ['WordVectors', 'text_neighbours', 'near_texts', 'TextFeatures']
 
 # %% ../nbs/14_features.ipynb #da274efd
 _WORD = re.compile(r"\w+")
@@ -118,6 +118,24 @@ def text_neighbours(
         values.append(value[near])
     row, column, value = (torch.cat(part).numpy() for part in (rows, columns, values))
     return sparse.coo_array((value, (row, column)), shape=(x.shape[0], other.shape[1])).tocsr()
+
+# %% ../nbs/14_features.ipynb #6d1a2b02
+def near_texts(
+    items: pd.DataFrame,  # Of a catalogue, `(N,)` rows
+    allowed: Tensor,  # Items that can be neighbours, `(N,)` bool
+    k: int = 20,  # Neighbours per item
+) -> tuple[
+    Tensor, Tensor
+]:  # Rows, `(N, k)` int32, and weights, `(N, k)` float32, which sum to 1; 0 where there is none
+    "The items with the most similar text, weighted by their cosines"
+    words = [item_words(item) for item in items.to_dict("records")]
+    w = text_neighbours(WordVectors.fit(words)(words), k).multiply(allowed.cpu().numpy()[None]).tocsr()
+    w.eliminate_zeros()
+    rows, weights = np.zeros((len(items), k), dtype=np.int32), np.zeros((len(items), k), dtype=np.float32)
+    place = np.arange(w.nnz) - np.repeat(w.indptr[:-1], np.diff(w.indptr))
+    item = np.repeat(np.arange(len(items)), np.diff(w.indptr))
+    rows[item, place], weights[item, place] = w.indices, w.data
+    return torch.from_numpy(rows), torch.from_numpy(weights / np.maximum(weights.sum(1, keepdims=True), 1e-12))
 
 # %% ../nbs/14_features.ipynb #2fc7a09f
 def _fix_signs(

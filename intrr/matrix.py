@@ -199,6 +199,17 @@ def whole_with_changes(
     whole = [Experiment(Setup(data), "intrr", size_recipe("intrr", "transformer", size, "all"), s, size) for s in seeds]
     return [with_changes(e, *variant) for e in whole for variant in variants.items()]
 
+# %% ../nbs/65_matrix.ipynb #6d1a2b08
+def mixed_with_similar(
+    data: str,  # Dataset folder, or `synthetic`
+    size: str = "laptop",  # A name in `SIZES`
+    seeds: Sequence[int] = (0,),
+) -> list[Experiment]:
+    "SASRec and IntRR with all parts of the score, item vectors with the UIDs of items with similar texts"
+    recipes = {m: size_recipe(m, "transformer", size, "all") for m in ("sasrec", "intrr")}
+    whole = [Experiment(Setup(data), m, recipe, s, size) for s in seeds for m, recipe in recipes.items()]
+    return [with_changes(e, "text-mix", {"text_mix": 1.0}) for e in whole]
+
 # %% ../nbs/65_matrix.ipynb #7ab1e502
 CODES_ALONE = {"assignment": "static", "uid_residual": 0.0, "alignment": 0.0, "uid_buckets": 2}
 ITEM_COSTS: dict[str, dict[str, dict[str, Any]]] = {  # What an item has: variant: fields of the recipe or the setup
@@ -254,6 +265,7 @@ MATRICES: dict[str, Callable[[str, str, Sequence[int]], list[Experiment]]] = {
     "sampled": partial(sasrec_training, negatives=(64, 256, 1024)),
     "short": partial(whole_with_changes, WHOLE["short"]),
     "ids": partial(whole_with_changes, WHOLE["ids"]),
+    "mixed": mixed_with_similar,
     "items": from_table_to_ids,
     "sources": from_other_vectors,
 }

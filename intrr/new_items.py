@@ -20,7 +20,7 @@ from .data import Dataset
 from .experiments import data_fingerprint
 from .pipeline import weights_origin
 from .runs import Run
-from .features import TextFeatures
+from .features import TextFeatures, near_texts
 from .flattened import CodeTokens
 from .intrr_model import IntRR
 from .pooling import Pooled, save_pooled
@@ -106,14 +106,28 @@ def check_extensible(recipe: Recipe, grows: bool = False) -> None:
     if grows and recipe.assignment == "soft":
         raise InputError("recipe: assignment=soft; one more collision code changes all tokens, train with a digit_size")
 
+# %% ../nbs/67_new_items.ipynb #6d1a2b07
+def extend_near(
+    net: SequenceModel,  # Trained, with `text_mix`
+    items: pd.DataFrame | None,  # Known and new items
+    total: int,  # Their number
+) -> dict[str, Tensor]:  # `near_rows` and `near_weights` of all
+    "The neighbours of known items as they are, and those of new items among the known ones"
+    if items is None or len(items) != total:
+        raise InputError(f"recipe: text_mix needs the table of all {total} items; give items")
+    known = torch.arange(total) < net.n_items
+    found = zip(("near_rows", "near_weights"), near_texts(items, known), strict=True)
+    return {name: torch.cat([net.get_buffer(name).cpu(), part[net.n_items :]]) for name, part in found}
+
 # %% ../nbs/67_new_items.ipynb #38c00019
-UIDS = ("uid.weight", "items.weight")  # Tables with one row per item
+PER_ITEM = ("uid.weight", "items.weight", "near_rows", "near_weights")  # Tables with one row per item
 
 
 def extend_model(
     net: SequenceModel,  # Trained
     sids: SemanticIDs,  # From `extend_sids`
     features: Tensor,  # Text features of known and new items, `(N + m, F)`
+    items: pd.DataFrame | None = None,  # Known and new items, `(N + m,)` rows, if the recipe has `text_mix`
 ) -> SequenceModel:  # In `eval` mode
     "The same model with new items; raises `InputError` like `check_extensible`"
     old = net.sids if isinstance(net, IntRR | CodeTokens) else sids
@@ -122,9 +136,11 @@ def extend_model(
     wide = build_model(net.info.name, sids, recipe, features)
     weights = wide.state_dict()
     for name, had in net.state_dict().items():
-        empty = torch.zeros_like(had[:1]) if name in UIDS else had[-k:].mean(0, keepdim=True)
+        empty = torch.zeros_like(had[:1]) if name in PER_ITEM else had[-k:].mean(0, keepdim=True)
         more = len(weights[name]) - len(had) if had.ndim else 0
         weights[name] = torch.cat([had, empty.expand(more, *had.shape[1:])]) if more else had
+    if recipe.text_mix:
+        weights |= extend_near(net, items, len(features))
     wide.load_state_dict(weights)
     return wide.to(net.device).eval()
 
@@ -137,14 +153,15 @@ def extend_scores(
     new: pd.DataFrame,  # The new items, from `item_table`
 ) -> Recommender:
     "A trained model with new items, pooled if it was pooled; raises `InputError` if that is not possible"
+    items = pd.concat([dataset.items, new], ignore_index=True)
     if isinstance(model, Pooled):
         chosen = (model.prior.chosen or {}).get("constants")
         if chosen is None:
             raise InputError("transitions: the constants that were chosen are not kept; train the model again")
         prior = TextTransitions(**chosen).fit(dataset, new)
-        return model.extend(extend_model(model.network, sids, features), prior)
+        return model.extend(extend_model(model.network, sids, features, items), prior)
     assert isinstance(model, SequenceModel)
-    return extend_model(model, sids, features)
+    return extend_model(model, sids, features, items)
 
 # %% ../nbs/67_new_items.ipynb #38c00023
 def check_models(run: Run, models: Sequence[str] | None) -> dict[str, Recipe]:  # By name

@@ -40,7 +40,7 @@ RANGES: dict[str, tuple[str, Callable[[Any], bool]]] = {  # Requirement: its fie
         "head_dim ff uid_dim codeword_std digit_size negatives validation_users",
         lambda v: v is None or v > 0,
     ),
-    "at least 0": ("uid_residual uid_start alignment weight_decay warmup max_grad_norm", lambda v: v >= 0),
+    "at least 0": ("uid_residual uid_start text_mix alignment weight_decay warmup max_grad_norm", lambda v: v >= 0),
     "at least 0 and below 1": ("dropout attention_dropout token_dropout uid_dropout", lambda v: 0 <= v < 1),
     "at least 2, or none": ("uid_buckets", lambda v: v is None or v >= 2),
 }
@@ -76,6 +76,8 @@ def check_recipe(recipe: Recipe) -> None:
         raise InputError(
             "recipe: a beam (exact=False) knows only the path through the ID; leave item_term and prior out"
         )
+    if recipe.text_mix and recipe.text == "none":
+        raise InputError("recipe: text_mix needs text features; choose text, or leave text_mix out")
     if recipe.item_term and (recipe.uid_dim or recipe.normaliser != "catalogue" or recipe.decoding != "catalogue"):
         raise InputError("recipe: an item term needs normaliser=catalogue, decode_over=None and uid_dim=None")
 
@@ -178,6 +180,7 @@ class Recipe:
     uid_start: float = 1.0  # Factor of the UIDs' initial standard deviation
     uid_dropout: float = 0.0  # Share of items whose UID is dropped in a training step, text kept
     text: str = "none"  # Text features in the item vectors: a name in `TEXTS`
+    text_mix: float = 0.0  # Weight, in the item vectors, of the mean UID of the items with the most similar text
     item_term: bool = False  # Whether the score of IntRR has the term $h \cdot v_i$ beside the path through the ID
     skip_unseen: bool = False  # Leave items without interactions in training out of the softmax
     negatives: int | None = None  # Items drawn per step to estimate the softmax; none: the whole catalogue

@@ -15,6 +15,7 @@ from .backbones import BACKBONES, Backbone, Dropout
 from .core import InputError
 from .weights import WeightCache
 from .data import Split
+from .features import near_texts
 from .losses import catalogue_cross_entropy
 from .recipes import TEXT_PARTS, Recipe
 from .recommenders import Recommender, model_info, register
@@ -84,11 +85,14 @@ class SequenceModel(FixedShapes, ItemText, Recommender):
 
     has_uids = False  # Whether there is an embedding per item that the scores do not need
     can_sample = False  # Whether the loss can do with a sample of the items
+    can_mix = False  # Whether an item's vector can include the UIDs of similar items
 
     def __init__(self, n_items: int, recipe: Recipe):
         super().__init__()
         if not self.has_uids and (recipe.uid_buckets or recipe.uid_optimizer != "adam"):
             raise InputError(f"recipe: {type(self).__name__} has no UID table; leave uid_buckets and uid_optimizer out")
+        if recipe.text_mix and not self.can_mix:
+            raise InputError(f"recipe: {type(self).__name__} has no item vectors; leave text_mix out")
         if recipe.negatives and not self.can_sample:
             raise InputError(f"recipe: {type(self).__name__} has no sampled softmax; leave negatives out")
         self.n_items, self.recipe, self.max_len = n_items, recipe, recipe.max_len
@@ -103,6 +107,9 @@ class SequenceModel(FixedShapes, ItemText, Recommender):
         count = torch.bincount(train.in_a_row()[0], minlength=self.n_items)
         if self.recipe.skip_unseen:
             self.unseen = (count == 0).nonzero()[:, 0].to(self.device)
+        if self.recipe.text_mix:
+            near = near_texts(train.dataset.items, count > 0, NEAR_TEXTS)
+            self.near_rows, self.near_weights = (part.to(self.device) for part in near)
         if self.recipe.negatives:
             self.sampler = ItemSampler(count, self.recipe.negatives).to(self.device)
 
@@ -225,13 +232,30 @@ class HistoryEncoder(SequenceModel):
         tokens = current_tokens(self, self.select_valid(x >= 0, x))
         return self.backbone.last(self.embed_history(x, tokens), (x >= 0).sum(1), times)
 
+# %% ../nbs/41_sequence_models.ipynb #6d1a2b04
+NEAR_TEXTS = 20  # Items whose UIDs are mixed into the vector of an item with a similar text
+
 # %% ../nbs/41_sequence_models.ipynb #fd0db295
 class ItemTokens(HistoryEncoder):
     "A history encoder with a vector per item, which scores every item"
 
+    can_mix = True
+
     def __init__(self, n_items: int, recipe: Recipe):
         super().__init__(n_items, recipe)
         self._vectors = WeightCache()
+        near = (n_items, NEAR_TEXTS if recipe.text_mix else 0)  # saved with the weights; set by `prepare`
+        self.register_buffer("near_rows", torch.zeros(near, dtype=torch.int32), persistent=bool(recipe.text_mix))
+        self.register_buffer("near_weights", torch.zeros(near), persistent=bool(recipe.text_mix))
+
+    def near_uids(self, items: Tensor | None = None) -> Tensor:  # Item rows, `(n,)`, default: all; to `(n, width)`
+        "The mean UID of the items with the most similar text; 0 if there is none"
+        if items is not None:
+            return (self.item_table(self.near_rows[items].long()) * self.near_weights[items][..., None]).sum(-2)
+        place = torch.arange(self.n_items, device=self.device)
+        index = torch.stack([place.repeat_interleave(NEAR_TEXTS), self.near_rows.flatten().long()])
+        w = torch.sparse_coo_tensor(index, self.near_weights.flatten(), (self.n_items, self.n_items))
+        return torch.sparse.mm(w, self.item_table(place))
 
     @property
     @abstractmethod
@@ -239,11 +263,13 @@ class ItemTokens(HistoryEncoder):
         "The embeddings $u_i$ of the items"
 
     def item_vectors(self, items: Tensor | None = None) -> Tensor:  # Item rows, `(n,)`, default: all; to `(n, width)`
-        "$v_i = u_i + P t_i$; in training, whole UIDs are dropped at random"
+        "$v_i = u_i + \\beta \\bar u_i + P t_i$, with $\\bar u_i$ of `near_uids`; in training, UIDs are dropped at random"
         rows = torch.arange(self.n_items, device=self.device) if items is None else items
         u = self.item_table(rows)
         if self.training and self.recipe.uid_dropout:
             u = u * (torch.rand(len(u), 1, device=u.device) >= self.recipe.uid_dropout)
+        if self.recipe.text_mix:
+            u = u + self.recipe.text_mix * self.near_uids(items)
         return u if self.text is None else u + self.text_part(items)
 
     def catalogue_vectors(self) -> Tensor:
