@@ -92,3 +92,13 @@ def beam_search(
     rows = sids.leaves[node].masked_fill(score == -torch.inf, -1)
     short = max(0, k - rows.shape[1])
     return F.pad(score, (0, short), value=-torch.inf)[:, :k], F.pad(rows, (0, short), value=-1)[:, :k]
+
+# %% ../nbs/32_decoding.ipynb #c4a1e7f0
+def spread_scores(
+    scores: Tensor,  # `(B, k)`
+    rows: Tensor,  # Item rows, `(B, k)`; -1 for none
+    n_items: int,  # Catalogue size $N$
+) -> Tensor:  # `(B, N)`
+    "The scores of some items among all: $-\\infty$ for the others"
+    out = scores.new_full((len(scores), n_items + 1), -torch.inf)
+    return out.scatter_(1, rows % (n_items + 1), scores)[:, :-1]

@@ -124,9 +124,7 @@ def near_texts(
     items: pd.DataFrame,  # Of a catalogue, `(N,)` rows
     allowed: Tensor,  # Items that can be neighbours, `(N,)` bool
     k: int = 20,  # Neighbours per item
-) -> tuple[
-    Tensor, Tensor
-]:  # Rows, `(N, k)` int32, and weights, `(N, k)` float32, which sum to 1; 0 where there is none
+) -> tuple[Tensor, Tensor]:  # `(N, k)` int32 rows, and `(N, k)` float32 weights, which sum to 1; 0 for none
     "The items with the most similar text, weighted by their cosines"
     words = [item_words(item) for item in items.to_dict("records")]
     w = text_neighbours(WordVectors.fit(words)(words), k).multiply(allowed.cpu().numpy()[None]).tocsr()

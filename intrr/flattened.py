@@ -12,11 +12,11 @@ from torch import Tensor, nn
 
 from .attention import Cache
 from .core import InputError
-from .decoding import NextLogits, beam_search
+from .decoding import NextLogits, beam_search, spread_scores
 from .encoder_decoder import EncoderDecoder
 from .recipes import Recipe
 from .recommenders import register
-from .sequence_models import SequenceModel, make_backbone, n_targets, spread_scores, widen_digit
+from .sequence_models import SequenceModel, make_backbone, n_targets, widen_digit
 from .losses import LevelLoss
 from .sids import SemanticIDs
 

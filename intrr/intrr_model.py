@@ -13,13 +13,13 @@ import torch
 from torch import Tensor, nn
 
 from .core import InputError
-from .decoding import beam_search
+from .decoding import beam_search, spread_scores
 from .exact import ExactScorer
 from .ran import RAN, LevelMLP, Redistribution
 from .weights import own_parts, unrounded
 from .recipes import TEXT_PARTS, Recipe
 from .recommenders import register
-from .sequence_models import ItemTokens, n_targets, spread_scores, widen_digit
+from .sequence_models import ItemTokens, n_targets, widen_digit
 from .losses import LevelLoss, level_cross_entropy
 from .sids import SemanticIDs
 

@@ -235,18 +235,22 @@ class HistoryEncoder(SequenceModel):
 # %% ../nbs/41_sequence_models.ipynb #6d1a2b04
 NEAR_TEXTS = 20  # Items whose UIDs are mixed into the vector of an item with a similar text
 
-# %% ../nbs/41_sequence_models.ipynb #fd0db295
-class ItemTokens(HistoryEncoder):
-    "A history encoder with a vector per item, which scores every item"
+# %% ../nbs/41_sequence_models.ipynb #6d1a2b09
+class SimilarItems(HistoryEncoder):
+    "A history encoder with UIDs, and with those of items with similar texts"
 
     can_mix = True
 
     def __init__(self, n_items: int, recipe: Recipe):
         super().__init__(n_items, recipe)
-        self._vectors = WeightCache()
         near = (n_items, NEAR_TEXTS if recipe.text_mix else 0)  # saved with the weights; set by `prepare`
         self.register_buffer("near_rows", torch.zeros(near, dtype=torch.int32), persistent=bool(recipe.text_mix))
         self.register_buffer("near_weights", torch.zeros(near), persistent=bool(recipe.text_mix))
+
+    @property
+    @abstractmethod
+    def item_table(self) -> nn.Embedding:
+        "The embeddings $u_i$ of the items"
 
     def near_uids(self, items: Tensor | None = None) -> Tensor:  # Item rows, `(n,)`, default: all; to `(n, width)`
         "The mean UID of the items with the most similar text; 0 if there is none"
@@ -257,13 +261,16 @@ class ItemTokens(HistoryEncoder):
         w = torch.sparse_coo_tensor(index, self.near_weights.flatten(), (self.n_items, self.n_items))
         return torch.sparse.mm(w, self.item_table(place))
 
-    @property
-    @abstractmethod
-    def item_table(self) -> nn.Embedding:
-        "The embeddings $u_i$ of the items"
+# %% ../nbs/41_sequence_models.ipynb #fd0db295
+class ItemTokens(SimilarItems):
+    "A history encoder with a vector per item, which scores every item"
+
+    def __init__(self, n_items: int, recipe: Recipe):
+        super().__init__(n_items, recipe)
+        self._vectors = WeightCache()
 
     def item_vectors(self, items: Tensor | None = None) -> Tensor:  # Item rows, `(n,)`, default: all; to `(n, width)`
-        "$v_i = u_i + \\beta \\bar u_i + P t_i$, with $\\bar u_i$ of `near_uids`; in training, UIDs are dropped at random"
+        "$v_i = u_i + \\beta \\bar u_i + P t_i$; in training, whole UIDs $u_i$ are dropped at random"
         rows = torch.arange(self.n_items, device=self.device) if items is None else items
         u = self.item_table(rows)
         if self.training and self.recipe.uid_dropout:
@@ -307,16 +314,6 @@ class ItemTokens(HistoryEncoder):
         "Scores of all items after each history, `(B, N)`; the model should be in `eval` mode"
         with torch.no_grad():
             return self.item_scores(self.user_states(histories, times)).T
-
-# %% ../nbs/41_sequence_models.ipynb #c4a1e7f0
-def spread_scores(
-    scores: Tensor,  # `(B, k)`
-    rows: Tensor,  # Item rows, `(B, k)`; -1 for none
-    n_items: int,  # Catalogue size $N$
-) -> Tensor:  # `(B, N)`
-    "The scores of some items among all: $-\\infty$ for the others"
-    out = scores.new_full((len(scores), n_items + 1), -torch.inf)
-    return out.scatter_(1, rows % (n_items + 1), scores)[:, :-1]
 
 # %% ../nbs/41_sequence_models.ipynb #6b0c51d2
 def widen_digit(
