@@ -208,7 +208,7 @@ def mixed_with_similar(
     "SASRec and IntRR with all parts of the score, item vectors with the UIDs of items with similar texts"
     recipes = {m: size_recipe(m, "transformer", size, "all") for m in ("sasrec", "intrr")}
     whole = [Experiment(Setup(data), m, recipe, s, size) for s in seeds for m, recipe in recipes.items()]
-    return [with_changes(e, "text-mix", {"text_mix": 1.0}) for e in whole]
+    return [with_changes(e, "text-mix3", {"text_mix": 3.0}) for e in whole]
 
 # %% ../nbs/65_matrix.ipynb #7ab1e502
 CODES_ALONE = {"assignment": "static", "uid_residual": 0.0, "alignment": 0.0, "uid_buckets": 2}

@@ -258,7 +258,8 @@ class SimilarItems(HistoryEncoder):
             return (self.item_table(self.near_rows[items].long()) * self.near_weights[items][..., None]).sum(-2)
         place = torch.arange(self.n_items, device=self.device)
         index = torch.stack([place.repeat_interleave(NEAR_TEXTS), self.near_rows.flatten().long()])
-        w = torch.sparse_coo_tensor(index, self.near_weights.flatten(), (self.n_items, self.n_items))
+        shape, weights = (self.n_items, self.n_items), self.near_weights.flatten()
+        w = torch.sparse_coo_tensor(index, weights, shape, check_invariants=False)
         return torch.sparse.mm(w, self.item_table(place))
 
 # %% ../nbs/41_sequence_models.ipynb #fd0db295
