@@ -26,7 +26,7 @@ from .core import InputError, atomic_path, load_json, save_json
 from .data import Dataset, pad_runs, row_batches
 from .experiments import Setup, data_fingerprint
 from .newer_data import GrownRun, grow_run, open_with_data
-from .runs import Run, beside_data, weights_path
+from .runs import Run, run_setup, weights_path
 from .training import Callbacks
 from .protocols import masks_history
 from .readers import write_folder
@@ -165,7 +165,7 @@ def copy_run(
             shutil.copymode(fresh, new)  # of a new folder, not of a temporary one
             if not Path(run.setup.data).resolve().is_relative_to(source):  # the path of the data has changed
                 described = load_json(new / "run.json")
-                save_json({**described, "setup": beside_data(run.setup, there)}, new / "run.json")
+                save_json({**described, **run_setup(run.setup, there)}, new / "run.json")
             if folder.exists():
                 folder.rename(Path(beside) / "old")
             new.rename(folder)

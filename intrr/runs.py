@@ -54,11 +54,12 @@ def check_own_files(
             raise InputError(f"{folder}: {path.name} is there and not of a run; choose another folder") from e
 
 # %% ../nbs/64_runs.ipynb #5d2c1e10
-def beside_data(setup: Setup, folder: Path) -> Setup:
-    "The setup of a run with the path of its data from its folder, so that it can be opened from anywhere"
+def run_setup(setup: Setup, folder: Path) -> dict[str, Any]:
+    "A setup for `run.json`, with the place of its data, also as seen from the folder: the run moves alone or with them"
     if setup.data == "synthetic":
-        return setup
-    return replace(setup, data=os.path.relpath(Path(setup.data).resolve(), folder.resolve()))
+        return {"setup": setup}
+    at = Path(setup.data).resolve()
+    return {"setup": replace(setup, data=str(at)), "beside": os.path.relpath(at, folder.resolve())}
 
 
 def same_setup(a: Setup, b: Setup) -> bool:
@@ -76,7 +77,7 @@ def write_run(folder: Path, setup: Setup, device: str = "auto", progress: bool =
     sids = quantizer.sids(x, dataset=dataset.name)
     quantizer.save(folder / "quantizer.safetensors")
     sids.save(folder / "sids.safetensors")
-    save_json({"setup": beside_data(setup, folder), "data": data_fingerprint(dataset)}, folder / "run.json")
+    save_json({**run_setup(setup, folder), "data": data_fingerprint(dataset)}, folder / "run.json")
     return dataset, sids
 
 # %% ../nbs/64_runs.ipynb #67449d71
@@ -88,20 +89,20 @@ def read_setup(folder: Path, data: str | Path | None = None) -> tuple[Setup, str
         raise InputError(f"{folder}: no run.json; {how}")
     meta = load_json(folder / "run.json")
     try:
-        within = folder / meta["setup"]["data"]
-        source = str(data or (within.resolve() if within.is_dir() else meta["setup"]["data"]))
-        setup = Setup(**meta["setup"] | {"data": source})
+        stored = meta["setup"]["data"]
+        near = [folder / place for place in (meta.get("beside"), stored) if place]
+        source = str(data or next((p.resolve() for p in near if p.is_dir()), stored))
+        return Setup(**meta["setup"] | {"data": source}), meta["data"]
     except (KeyError, TypeError) as e:
         raise InputError(f"{folder / 'run.json'}: not the description of a run ({e}); make the run again") from e
-    if not data and source != "synthetic" and not Path(source).is_dir():
-        how = "put them there, or open the run with data= in Python (--data of recommend, evaluate and page)"
-        raise InputError(f"{folder}: its data '{source}' are not there; {how}")
-    return setup, meta["data"]
 
 # %% ../nbs/64_runs.ipynb #cfd1916b
 def read_run(folder: Path, data: str | Path | None = None) -> tuple[Setup, Dataset, SemanticIDs]:
     "Read the inputs of a run folder; raises `InputError` if its data have changed or do not fit its IDs"
     setup, seen = read_setup(folder, data)
+    if not data and setup.data != "synthetic" and not Path(setup.data).is_dir():
+        how = "put them there, or open the run with data= in Python (--data of recommend, evaluate and page)"
+        raise InputError(f"{folder}: its data '{setup.data}' are not there; {how}")
     dataset = setup.open()
     if data_fingerprint(dataset) != seen:
         raise InputError(f"{folder}: '{setup.data}' is no longer the data that this run was made with; make a new run")
@@ -339,7 +340,7 @@ def run_from_sids(
     if not (folder / "run.json").exists():
         check_own_files(folder)
         sids.save(folder / "sids.safetensors")
-        save_json({"setup": beside_data(setup, folder), "data": data_fingerprint(dataset)}, folder / "run.json")
+        save_json({**run_setup(setup, folder), "data": data_fingerprint(dataset)}, folder / "run.json")
         return Run(folder, setup, dataset, sids)
     if not same_setup((run := Run.open(folder)).setup, setup) or not torch.equal(run.sids.codes, sids.codes):
         raise InputError(f"{folder}: holds a run with other IDs or another setup; name another folder or remove it")

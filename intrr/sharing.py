@@ -98,6 +98,7 @@ def write_share(
         data = f"data/{plain_name(run.dataset.name)}" if with_data else plain_name(run.dataset.name)
         if with_data:
             write_folder(open_dataset(run.setup.data), folder / data)
+    described.pop("beside", None)
     save_json({**described, "setup": without_paths(described["setup"], data)}, folder / "run.json")
     for name in [*needed[1:], *more]:
         if (run.folder / name).exists() and name.endswith(".safetensors"):
