@@ -86,7 +86,9 @@ def _check_kinds(recipe: Recipe) -> None:
     "Raise `InputError` for a value of another type than its field"
     for f in fields(recipe):
         value, kinds = getattr(recipe, f.name), [k.strip() for k in str(f.type).split("|")]
-        told = "None" if value is None else type(value).__name__
+        told = (
+            "None" if value is None else type(value.item() if hasattr(value, "item") else value).__name__
+        )  # NumPy too
         if told not in kinds and not (told == "int" and "float" in kinds):
             raise InputError(f"recipe: {f.name} is {value!r}; it must be {f.type}")
 
